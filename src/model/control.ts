@@ -1,0 +1,157 @@
+import type { ErrorJson } from "./errors.ts";
+
+/**
+ * The control API of `czfwd svc`: HTTP and JSON over the 0600 unix socket
+ * `~/.codezero/run/czfwd.sock`.
+ *
+ *   GET    /v1/status                 StatusInfo
+ *   GET    /v1/sessions               { sessions: SessionInfo[] }
+ *   POST   /v1/sessions               TeleportRequest -> stream of ControlEvent, one JSON object a line
+ *   DELETE /v1/sessions/ID[?force=1]  -> stream of ControlEvent
+ *   DELETE /v1/sessions[?force=1]     all of them -> stream of ControlEvent
+ *   POST   /v1/stop                   close everything and end -> stream of ControlEvent
+ *   POST   /v1/inspect                { url: string } with a one-time code
+ *
+ * A failed request answers 4xx/5xx with { error: ErrorJson }; a stream that
+ * fails half way ends with an `error` event. A client that goes away while a
+ * session is opening cancels it, and what was done is undone.
+ */
+export type ControlEvent =
+  /** Something under way; replaces the line before it on a terminal. */
+  | { readonly type: "progress"; readonly text: string }
+  /** A finished step: `label` in the left column, `detail` in the right. */
+  | { readonly type: "step"; readonly label: string; readonly detail: string }
+  /** Something the user should know; nothing failed. */
+  | { readonly type: "note"; readonly text: string }
+  | { readonly type: "session"; readonly session: SessionInfo; readonly already: boolean }
+  | { readonly type: "closed"; readonly session: SessionInfo }
+  | { readonly type: "done" }
+  | { readonly type: "error"; readonly error: ErrorJson };
+
+export type WorkloadKind =
+  | "namespace"
+  | "deployment"
+  | "statefulset"
+  | "daemonset"
+  | "replicaset"
+  | "job"
+  | "cronjob"
+  | "pod"
+  | "service";
+
+export interface WorkloadRef {
+  readonly kind: WorkloadKind;
+  readonly name: string;
+  readonly namespace: string;
+}
+
+export type EnvFormat = "sh" | "env" | "json" | "yaml";
+
+export interface TeleportRequest {
+  readonly kind: WorkloadKind;
+  /** For kind `namespace` the namespace itself. */
+  readonly name: string;
+  readonly namespace?: string;
+  readonly additional?: readonly string[];
+  readonly allNamespaces?: boolean;
+  /** The value of `--kubeconfig`, as typed. */
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly envFile?: string;
+  readonly format?: EnvFormat;
+  /** `--export=false` of the sh format. */
+  readonly exportVariables?: boolean;
+  readonly container?: string;
+  /** Overwrite an env file czctl did not write. */
+  readonly force?: boolean;
+  /** Shell command after each refresh of the env file. */
+  readonly onChange?: string;
+  /** Globs over service names. */
+  readonly exclude?: readonly string[];
+  readonly only?: readonly string[];
+  readonly labelSelector?: string;
+  /** False: no bare names. */
+  readonly shortNames?: boolean;
+  readonly clusterDomain?: string;
+  /** `--domain SUFFIX`: appended to the namespace label so that two clusters can live side by side. */
+  readonly domain?: string;
+  /** Names to take although something else answers to them. */
+  readonly take?: readonly string[];
+  /** How long a connection is held while no pod is ready, in ms. */
+  readonly holdMs?: number;
+  /** Where and with what environment the command was typed: for relative paths and exec plugins. */
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+export interface SessionInfo {
+  readonly id: string;
+  readonly workload: WorkloadRef;
+  readonly context: string;
+  /** URL of the API server. */
+  readonly server: string;
+  readonly namespaces: readonly string[];
+  /** RFC 3339. */
+  readonly createdAt: string;
+  readonly state: "opening" | "ready" | "closing";
+  readonly cluster: ReachabilityInfo;
+  readonly services: readonly ServiceInfo[];
+  readonly envFile?: EnvFileInfo;
+  readonly notes: readonly string[];
+}
+
+export interface ReachabilityInfo {
+  readonly reachable: boolean;
+  /** RFC 3339; when it was last known to be reachable. */
+  readonly since?: string;
+  readonly reason?: string;
+}
+
+export interface EnvFileInfo {
+  readonly path: string;
+  readonly variables: number;
+  readonly state: "watching" | "stopped";
+  readonly reason?: string;
+}
+
+export interface ServiceInfo {
+  readonly namespace: string;
+  readonly name: string;
+  /** Set for an addressed pod of a headless Service. */
+  readonly pod?: string;
+  readonly address?: string;
+  readonly names: readonly string[];
+  readonly ports: readonly PortInfo[];
+  /** Ports that are not forwarded, in words. */
+  readonly skipped: readonly string[];
+  readonly readyPods: number;
+  /** Why there is no tunnel. */
+  readonly reason?: string;
+}
+
+export interface PortInfo {
+  readonly port: number;
+  readonly name: string;
+  /** `relayed`: below 1024, bound by the helper. `blocked`: cannot be bound now, retried. */
+  readonly state: "listening" | "relayed" | "blocked";
+  readonly reason?: string;
+  readonly connections: number;
+  /** Bytes from the pods to local programs, and the other way. */
+  readonly bytesDown: number;
+  readonly bytesUp: number;
+}
+
+export interface StatusInfo {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: string;
+  /** True when `czctl start` started it: it then stays when the last session closes. */
+  readonly resident: boolean;
+  readonly helper: {
+    readonly state: "running" | "restarting" | "failed";
+    readonly pid?: number;
+    readonly reason?: string;
+  };
+  readonly inspector: { readonly url?: string; readonly reason?: string };
+  readonly sessions: readonly SessionInfo[];
+}

@@ -1,0 +1,34 @@
+/**
+ * One address of the hosts block, as labels. The privileged helper composes
+ * the names from these and nothing else, so no request can name an arbitrary
+ * host.
+ */
+export interface HostsEntry {
+  /** Inside 127.1.0.0/16. */
+  readonly address: string;
+  readonly service: string;
+  readonly namespace: string;
+  /** Cluster domain, `cluster.local` unless the session says otherwise. */
+  readonly domain: string;
+  /** Set for the addressed pod of a headless Service: names are `pod.service.namespace...`. */
+  readonly pod?: string;
+  /** Also the bare service name (the session's own namespace). */
+  readonly bare: boolean;
+  /** Names a session insists on (`--take`) though something else answers to them. */
+  readonly take?: readonly string[];
+}
+
+/** A name that was asked for and left out, and why. */
+export interface LeftOutName {
+  readonly name: string;
+  readonly reason: string;
+}
+
+/** What is in the hosts file after an apply. */
+export interface HostsResult {
+  /** Names by address, in the order of the line. */
+  readonly lines: readonly { readonly address: string; readonly names: readonly string[] }[];
+  readonly leftOut: readonly LeftOutName[];
+  /** False when the block was already as wanted. */
+  readonly changed: boolean;
+}
