@@ -10,6 +10,11 @@ export interface HostsEntry {
   readonly namespace: string;
   /** Cluster domain, `cluster.local` unless the session says otherwise. */
   readonly domain: string;
+  /**
+   * `--domain SUFFIX`: the one name is `service.namespace.svc.SUFFIX`, so that a
+   * second cluster with the same services can live beside the first.
+   */
+  readonly qualifiedOnly?: boolean;
   /** Set for the addressed pod of a headless Service: names are `pod.service.namespace...`. */
   readonly pod?: string;
   /** Also the bare service name (the session's own namespace). */
