@@ -19,6 +19,8 @@ export interface HostsEntry {
   readonly pod?: string;
   /** Also the bare service name (the session's own namespace). */
   readonly bare: boolean;
+  /** Names to leave out, because svc found that they lead somewhere else outside. */
+  readonly omit?: readonly string[];
   /** Names a session insists on (`--take`) though something else answers to them. */
   readonly take?: readonly string[];
 }

@@ -1,0 +1,158 @@
+import type { HostsEntry } from "../model/hosts.ts";
+import type { ClusterService, ServiceEndpoint } from "../model/service.ts";
+
+/** What of the cluster a session wants, from the command line. */
+export interface PlanOptions {
+  /** The teleported workload's namespace: its services also get their bare names. */
+  readonly ownNamespace: string;
+  /** Globs over service names. */
+  readonly exclude: readonly string[];
+  readonly only: readonly string[];
+  readonly bareNames: boolean;
+  readonly clusterDomain: string;
+  /** `--domain`: the session's names end with it, so that a second cluster can live beside the first. */
+  readonly domain: string | undefined;
+  readonly take: readonly string[];
+}
+
+/** One address to come: a Service, or a pod of a headless one that has a name of its own. */
+export interface PlannedAddress {
+  /** `namespace/service` or `namespace/service/pod`. */
+  readonly key: string;
+  readonly namespace: string;
+  readonly service: string;
+  readonly pod: string | undefined;
+  readonly ports: readonly PlannedPort[];
+  readonly affinitySeconds: number | undefined;
+  readonly endpoints: readonly ServiceEndpoint[];
+  readonly skipped: readonly string[];
+  readonly entry: Omit<HostsEntry, "address">;
+}
+
+export interface PlannedPort {
+  readonly port: number;
+  /** The Service's port name, by which endpoints give the pod's port number. */
+  readonly name: string;
+  readonly appProtocol: string | undefined;
+}
+
+/** A Service that gets no address, and why. */
+export interface UnplannedService {
+  readonly namespace: string;
+  readonly service: string;
+  readonly reason: string;
+  readonly skipped: readonly string[];
+}
+
+export interface Plan {
+  readonly addresses: readonly PlannedAddress[];
+  readonly without: readonly UnplannedService[];
+}
+
+/** What a session should look like for these services; sorted by namespace and name. */
+export function planSession(services: Iterable<ClusterService>, options: PlanOptions): Plan {
+  const addresses: PlannedAddress[] = [];
+  const without: UnplannedService[] = [];
+  const chosen = [...services].filter((service) => isChosen(service.name, options));
+  chosen.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
+  for (const service of chosen) {
+    const skipped = service.skippedPorts.map((port) => `${port.port}/${port.protocol}: ${port.reason}`);
+    const reason = service.kind === "none"
+      ? service.reason ?? "no tunnel is possible"
+      : service.ports.length === 0
+      ? service.reason ?? "it has no TCP port"
+      : undefined;
+    if (reason !== undefined) {
+      without.push({ namespace: service.namespace, service: service.name, reason, skipped });
+      continue;
+    }
+    addresses.push(planned(service, options, undefined, service.endpoints, skipped));
+    if (service.kind === "headless") {
+      for (const [hostname, endpoints] of byHostname(service.endpoints)) {
+        addresses.push(planned(service, options, hostname, endpoints, []));
+      }
+    }
+  }
+  return { addresses, without };
+}
+
+function planned(
+  service: ClusterService,
+  options: PlanOptions,
+  pod: string | undefined,
+  endpoints: readonly ServiceEndpoint[],
+  skipped: readonly string[],
+): PlannedAddress {
+  const base = `${service.namespace}/${service.name}`;
+  return {
+    key: pod === undefined ? base : `${base}/${pod}`,
+    namespace: service.namespace,
+    service: service.name,
+    pod,
+    ports: portsOf(service, endpoints),
+    affinitySeconds: service.affinitySeconds,
+    endpoints,
+    skipped,
+    entry: {
+      service: service.name,
+      namespace: service.namespace,
+      domain: options.domain ?? options.clusterDomain,
+      ...(options.domain === undefined ? {} : { qualifiedOnly: true }),
+      ...(pod === undefined ? {} : { pod }),
+      bare: options.bareNames && options.domain === undefined && pod === undefined &&
+        service.namespace === options.ownNamespace,
+      ...(options.take.length === 0 ? {} : { take: options.take }),
+    },
+  };
+}
+
+/**
+ * The ports to listen on. A headless Service has no virtual IP in the cluster:
+ * its name leads to the pods themselves, so programs there use the pods' port
+ * numbers. Those are added to the Service's own, where they differ.
+ */
+function portsOf(service: ClusterService, endpoints: readonly ServiceEndpoint[]): PlannedPort[] {
+  const ports: PlannedPort[] = service.ports.map((port) => ({
+    port: port.port,
+    name: port.name,
+    appProtocol: port.appProtocol,
+  }));
+  if (service.kind !== "headless") return ports;
+  const taken = new Set(ports.map((port) => port.port));
+  for (const port of service.ports) {
+    for (const endpoint of endpoints) {
+      const number = endpoint.ports[port.name];
+      if (number === undefined || taken.has(number)) continue;
+      taken.add(number);
+      ports.push({ port: number, name: port.name, appProtocol: port.appProtocol });
+    }
+  }
+  return ports;
+}
+
+function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndpoint[]][] {
+  const named = new Map<string, ServiceEndpoint[]>();
+  for (const endpoint of endpoints) {
+    if (endpoint.hostname === undefined) continue;
+    const list = named.get(endpoint.hostname);
+    if (list) list.push(endpoint);
+    else named.set(endpoint.hostname, [endpoint]);
+  }
+  return [...named].sort((a, b) => compare(a[0], b[0]));
+}
+
+function isChosen(name: string, options: PlanOptions): boolean {
+  if (options.only.length > 0 && !options.only.some((glob) => matchesGlob(name, glob))) return false;
+  return !options.exclude.some((glob) => matchesGlob(name, glob));
+}
+
+/** `*` any characters, `?` one; everything else stands for itself. Service names hold no slash. */
+export function matchesGlob(name: string, glob: string): boolean {
+  const pattern = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*").replace(/\?/g, ".");
+  return new RegExp(`^${pattern}$`).test(name);
+}
+
+/** Plain code unit order: the same on every machine, whatever its locale. */
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
