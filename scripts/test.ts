@@ -1,0 +1,68 @@
+/**
+ * `deno task test`: everything CI runs. `deno task test SUITE ...` runs only
+ * these folders of tests/. The last line is `N passed, N failed`.
+ */
+import { compile } from "./compile.ts";
+import { runScript } from "./build_error.ts";
+import { staticChecks, type StepResult, suite, suites } from "./checks.ts";
+import { sayStep, saySummary } from "./report.ts";
+
+/** Suites that load the machine or look at all of it: one at a time, after the others. */
+const ALONE = new Set(["e2e", "scale", "bench", "soak"]);
+/** How many of the other suites run at once; the CI machine has two cores. */
+const AT_ONCE = 2;
+const SUITE_LIMIT_MS = 20 * 60_000;
+
+await runScript(async () => {
+  const all = await suites();
+  const unknown = Deno.args.filter((name) => !all.includes(name));
+  if (unknown.length > 0) {
+    Deno.stderr.writeSync(
+      new TextEncoder().encode(`No such suite: ${unknown.join(", ")}; have: ${all.join(", ")}\n`),
+    );
+    return 2;
+  }
+  const wanted = Deno.args.length > 0 ? Deno.args : all;
+  const results: StepResult[] = [];
+  const run = async (step: () => Promise<StepResult>) => {
+    const result = await step();
+    results.push(result);
+    sayStep(result);
+  };
+  if (Deno.args.length === 0) {
+    for (const step of staticChecks()) await run(step);
+  }
+  await run(compileStep);
+  const queue = wanted.filter((name) => !ALONE.has(name));
+  const worker = async () => {
+    for (let name = queue.shift(); name !== undefined; name = queue.shift()) {
+      const next = name;
+      await run(() => suite(next, SUITE_LIMIT_MS));
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  for (const name of wanted.filter((name) => ALONE.has(name))) {
+    await run(() => suite(name, SUITE_LIMIT_MS));
+  }
+  return saySummary(results);
+});
+
+async function compileStep(): Promise<StepResult> {
+  const started = performance.now();
+  const said: string[] = [];
+  const result = (failed: number) => ({
+    name: "compile",
+    passed: 1 - failed,
+    failed,
+    skipped: [],
+    output: said.join("\n"),
+    seconds: (performance.now() - started) / 1000,
+  });
+  try {
+    await compile({ note: (text) => said.push(text) });
+    return result(0);
+  } catch (error) {
+    said.push(error instanceof Error ? error.message : String(error));
+    return result(1);
+  }
+}
