@@ -1,0 +1,117 @@
+import type { WorkloadRef } from "../model/control.ts";
+import type { Container, Pod, PodTemplate, Quantities, ResourceFieldRef } from "./kube.ts";
+import { divideQuantity, parseQuantity } from "./quantity.ts";
+
+/** What a pod says of itself: fieldRef and resourceFieldRef. */
+
+/** A value, or none with the reason; `note` qualifies a value that is not the pod's own. */
+export interface DownwardValue {
+  readonly value?: string;
+  readonly note?: string;
+}
+
+/** `fieldRef` as podFieldSelectorRuntimeValue of the kubelet. */
+export function fieldValue(
+  fieldPath: string,
+  workload: WorkloadRef,
+  template: PodTemplate,
+  pod: Pod | undefined,
+): DownwardValue {
+  const metadata = pod?.metadata ?? template.metadata;
+  const keyed = /^metadata\.(labels|annotations)\['(.*)'\]$/s.exec(fieldPath);
+  if (keyed) {
+    const map = keyed[1] === "labels" ? metadata?.labels : metadata?.annotations;
+    // A key that is missing is the empty string, as for the kubelet.
+    return { value: map && Object.hasOwn(map, keyed[2]!) ? map[keyed[2]!]! : "" };
+  }
+  if (fieldPath === "metadata.namespace") return { value: workload.namespace };
+  if (fieldPath === "spec.serviceAccountName") {
+    return { value: (pod?.spec ?? template.spec).serviceAccountName || "default" };
+  }
+  if (pod) {
+    const { status } = pod;
+    switch (fieldPath) {
+      case "metadata.name":
+        return { value: pod.metadata.name };
+      case "metadata.uid":
+        return { value: pod.metadata.uid ?? "" };
+      case "spec.nodeName":
+        return { value: pod.spec.nodeName ?? "" };
+      case "status.hostIP":
+        return { value: status?.hostIP ?? "" };
+      case "status.hostIPs":
+        return { value: joined(status?.hostIPs, status?.hostIP) };
+      case "status.podIP":
+        return { value: status?.podIP ?? "" };
+      case "status.podIPs":
+        return { value: joined(status?.podIPs, status?.podIP) };
+    }
+  }
+  const stand = STAND_INS[fieldPath]?.(workload);
+  return stand === undefined
+    ? { note: `"${fieldPath}" is not known` }
+    : { value: stand, note: `no pod runs, so "${fieldPath}" is taken to be "${stand}"` };
+}
+
+/** What a local process may take for its own while no pod runs. */
+const STAND_INS: Readonly<Record<string, (workload: WorkloadRef) => string>> = {
+  "metadata.name": ({ kind, name }) => (kind === "statefulset" ? `${name}-0` : name),
+  "metadata.uid": () => "",
+  "spec.nodeName": () => "",
+  "status.hostIP": () => "127.0.0.1",
+  "status.hostIPs": () => "127.0.0.1",
+  "status.podIP": () => "127.0.0.1",
+  "status.podIPs": () => "127.0.0.1",
+};
+
+function joined(list: readonly { readonly ip: string }[] | undefined, first?: string): string {
+  return list?.map(({ ip }) => ip).join(",") || first || "";
+}
+
+/** Whether a resourceFieldRef needs the node's allocatable resources. */
+export function needsNode(ref: ResourceFieldRef, container: Container): boolean {
+  const [side, resource] = split(ref.resource);
+  return side === "limits" && DEFAULTED.has(resource) &&
+    !isSet(container.resources?.limits, resource);
+}
+
+/**
+ * `resourceFieldRef`: a container's request or limit over the divisor, rounded
+ * up. A cpu, memory or ephemeral-storage limit that is not set is the node's
+ * allocatable amount (MergeContainerResourceLimits); a request that is not set
+ * is the limit, which the API server fills in for pods, else 0.
+ */
+export function resourceValue(
+  ref: ResourceFieldRef,
+  container: Container,
+  allocatable: Quantities | undefined,
+): DownwardValue {
+  const [side, resource] = split(ref.resource);
+  const { limits, requests } = container.resources ?? {};
+  if (side !== "limits" && side !== "requests") return { note: `"${ref.resource}" is not known` };
+  let amount = side === "limits" ? limits?.[resource] : requests?.[resource] ?? limits?.[resource];
+  if (needsNode(ref, container)) {
+    amount = allocatable?.[resource];
+    if (amount === undefined) {
+      return { note: `no limit is set for ${resource}, and the node's capacity cannot be read` };
+    }
+  }
+  const value = parseQuantity(amount ?? "0");
+  const divisor = parseQuantity(ref.divisor ?? "1");
+  if (value === undefined || divisor === undefined) {
+    return { note: `"${value === undefined ? amount : ref.divisor}" is not a quantity` };
+  }
+  return { value: String(divideQuantity(value, divisor, resource === "cpu" ? "cpu" : "whole")) };
+}
+
+const DEFAULTED = new Set(["cpu", "memory", "ephemeral-storage"]);
+
+function split(resource: string): [side: string, resource: string] {
+  const dot = resource.indexOf(".");
+  return [resource.slice(0, dot), resource.slice(dot + 1)];
+}
+
+function isSet(quantities: Quantities | undefined, resource: string): boolean {
+  const quantity = quantities?.[resource];
+  return quantity !== undefined && parseQuantity(quantity) !== 0n;
+}

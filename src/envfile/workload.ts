@@ -1,0 +1,246 @@
+import { CzctlError } from "../model/errors.ts";
+import type { WorkloadKind, WorkloadRef } from "../model/control.ts";
+import type { ObjectQuery, ObjectSource, ResourceName } from "../model/objects.ts";
+import {
+  type Container,
+  type Controller,
+  type CronJob,
+  type Pod,
+  type PodTemplate,
+  selectorText,
+  type Service,
+} from "./kube.ts";
+import { currentPods } from "./revision.ts";
+
+/** What must be watched to see a workload change. */
+export interface WatchTarget {
+  readonly resource: ResourceName;
+  readonly namespace: string;
+  readonly query: ObjectQuery;
+}
+
+export interface ResolvedWorkload {
+  /** The container whose environment it is. */
+  readonly container: Container;
+  readonly template: PodTemplate;
+  /** The pod whose address and node stand for the workload's, if one runs. */
+  readonly pod?: Pod;
+  readonly notes: readonly string[];
+  readonly watch: readonly WatchTarget[];
+}
+
+const RESOURCE_OF: Partial<Record<WorkloadKind, ResourceName>> = {
+  deployment: "deployments",
+  statefulset: "statefulsets",
+  daemonset: "daemonsets",
+  replicaset: "replicasets",
+  job: "jobs",
+  cronjob: "cronjobs",
+  pod: "pods",
+  service: "services",
+};
+
+/** The object of the workload itself, for a watch that outlives it. */
+export function workloadTarget(workload: WorkloadRef): WatchTarget {
+  const resource = RESOURCE_OF[workload.kind];
+  if (!resource) {
+    throw new CzctlError("usage", `Cannot make an environment file for a ${workload.kind}`, {
+      hint: "Name a workload of it, for example: czctl environment deployment NAME",
+    });
+  }
+  return {
+    resource,
+    namespace: workload.namespace,
+    query: { fieldSelector: `metadata.name=${workload.name}` },
+  };
+}
+
+export interface ResolveOptions {
+  readonly objects: ObjectSource;
+  readonly workload: WorkloadRef;
+  readonly container?: string;
+  /** Uid of the pod chosen before: kept while it is as good as any other. */
+  readonly preferPod?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Finds the pod template, a pod of it, and the container.
+ * Throws CzctlError `not_found`, `usage` (a namespace, or no such container), `denied`, `unreachable`.
+ */
+export async function resolveWorkload(options: ResolveOptions): Promise<ResolvedWorkload> {
+  const { objects, workload, signal } = options;
+  const target = workloadTarget(workload);
+  const object = await objects.get(target.resource, workload.namespace, workload.name, signal);
+  if (!object) throw missing(workload);
+  const watch = [target];
+  const notes: string[] = [];
+
+  if (workload.kind === "pod") {
+    const pod = object as Pod;
+    const template = { metadata: pod.metadata, spec: pod.spec };
+    return {
+      container: containerOf(pod.spec, template, options, notes),
+      template,
+      pod,
+      notes,
+      watch,
+    };
+  }
+
+  const { template, query, owners } = await podsOf(object, options);
+  let pods: readonly Pod[] = [];
+  if (query !== undefined) {
+    watch.push({ resource: "pods", namespace: workload.namespace, query });
+    try {
+      const listed = await objects.list<Pod>("pods", workload.namespace, query, signal);
+      pods = owners === undefined ? listed : listed.filter((pod) => ownedBy(pod, owners));
+    } catch (error) {
+      // Without pods the template still says nearly everything.
+      if (!(error instanceof CzctlError && error.code === "denied") || !template) throw error;
+      notes.push("Pods may not be listed: values that come from a running pod are guessed");
+    }
+  }
+  const current = template && workload.kind !== "service"
+    ? await currentPods(objects, workload, object as Controller, template, pods, signal)
+    : new Set(pods);
+  const pod = choosePod(pods, current, options.preferPod);
+  const source = template ?? (pod && { metadata: pod.metadata, spec: pod.spec });
+  if (!source) {
+    throw new CzctlError(
+      "not_found",
+      `Cannot find a pod behind service "${workload.name}" in namespace "${workload.namespace}"`,
+      { hint: "Name the workload instead, for example: czctl environment deployment NAME" },
+    );
+  }
+  // A pod made from this very template also has what admission webhooks added to it.
+  const spec = pod && current.has(pod) ? pod.spec : source.spec;
+  return {
+    container: containerOf(spec, source, options, notes),
+    template: { ...(source.metadata && { metadata: source.metadata }), spec },
+    ...(pod && { pod }),
+    notes,
+    watch,
+  };
+}
+
+function missing(workload: WorkloadRef): CzctlError {
+  return new CzctlError(
+    "not_found",
+    `Cannot find ${workload.kind} "${workload.name}" in namespace "${workload.namespace}"`,
+    { hint: `kubectl get ${workload.kind} -n ${workload.namespace}` },
+  );
+}
+
+interface PodsOf {
+  readonly template?: PodTemplate;
+  readonly query?: ObjectQuery;
+  /** Uids of the controllers whose pods count; undefined: whatever the query finds. */
+  readonly owners?: ReadonlySet<string>;
+}
+
+async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf> {
+  const { objects, workload, signal } = options;
+  switch (workload.kind) {
+    case "service": {
+      const { selector } = (object as Service).spec;
+      if (!selector || Object.keys(selector).length === 0) {
+        throw new CzctlError(
+          "failed",
+          `Cannot make an environment for service "${workload.name}": it selects no pods`,
+          { hint: "Name the workload instead, for example: czctl environment deployment NAME" },
+        );
+      }
+      return { query: { labelSelector: selectorText({ matchLabels: selector }) } };
+    }
+    case "cronjob": {
+      const cronJob = object as CronJob;
+      const template = cronJob.spec.jobTemplate.spec.template;
+      try {
+        const jobs = await objects.list<Controller>("jobs", workload.namespace, {}, signal);
+        const owned = jobs.filter((job) =>
+          job.metadata.ownerReferences?.some((owner) => owner.uid === cronJob.metadata.uid)
+        );
+        const owners = new Set(owned.map((job) => job.metadata.uid ?? ""));
+        return owners.size === 0
+          ? { template }
+          : { template, owners, query: { labelSelector: "batch.kubernetes.io/job-name" } };
+      } catch (error) {
+        if (error instanceof CzctlError && error.code === "denied") return { template };
+        throw error;
+      }
+    }
+    default: {
+      const controller = object as Controller;
+      const { selector, template } = controller.spec;
+      const labelSelector = selectorText(selector);
+      return {
+        template,
+        ...(labelSelector !== "" && { query: { labelSelector } }),
+        // A Deployment's pods belong to its ReplicaSets; everybody else owns them directly.
+        ...(workload.kind !== "deployment" && controller.metadata.uid !== undefined &&
+          { owners: new Set([controller.metadata.uid]) }),
+      };
+    }
+  }
+}
+
+function ownedBy(pod: Pod, owners: ReadonlySet<string>): boolean {
+  return pod.metadata.ownerReferences?.some((owner) => owners.has(owner.uid)) ?? false;
+}
+
+/** Ready before running before finished, the current template's before an older one's, then by name. */
+function choosePod(
+  pods: readonly Pod[],
+  current: ReadonlySet<Pod>,
+  prefer: string | undefined,
+): Pod | undefined {
+  const rank = (pod: Pod): number => {
+    const { phase } = pod.status ?? {};
+    const ready = pod.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True");
+    let points = phase === "Running" ? (ready ? 40 : 20) : phase === "Pending" ? 8 : 4;
+    if (pod.metadata.deletionTimestamp !== undefined) points -= 30;
+    if (current.has(pod)) points += 2;
+    if (pod.metadata.uid === prefer) points += 1;
+    return points;
+  };
+  return pods.toSorted((a, b) =>
+    rank(b) - rank(a) || (a.metadata.name < b.metadata.name ? -1 : 1)
+  )[0];
+}
+
+/** The named one, else kubectl's default-container annotation, else the first. */
+function containerOf(
+  spec: PodTemplate["spec"],
+  template: PodTemplate,
+  options: ResolveOptions,
+  notes: string[],
+): Container {
+  const names = spec.containers.map(({ name }) => name);
+  const { workload, container: wanted } = options;
+  if (wanted !== undefined) {
+    const found = spec.containers.find(({ name }) => name === wanted);
+    if (found) return found;
+    const init = spec.initContainers?.some(({ name }) => name === wanted);
+    throw new CzctlError(
+      "usage",
+      init
+        ? `Cannot use container "${wanted}" of ${workload.kind} "${workload.name}": it is an init container`
+        : `Cannot find container "${wanted}" in ${workload.kind} "${workload.name}"`,
+      { hint: `Give --container one of: ${names.join(", ")}` },
+    );
+  }
+  const marked = template.metadata?.annotations?.["kubectl.kubernetes.io/default-container"];
+  const chosen = spec.containers.find(({ name }) => name === marked) ?? spec.containers[0];
+  if (!chosen) {
+    throw new CzctlError(
+      "failed",
+      `Cannot find a container in ${workload.kind} "${workload.name}"`,
+    );
+  }
+  if (names.length > 1) {
+    const others = names.filter((name) => name !== chosen.name).join(", ");
+    notes.push(`Container "${chosen.name}"; others, for --container: ${others}`);
+  }
+  return chosen;
+}
