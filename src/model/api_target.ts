@@ -13,6 +13,11 @@ export interface ApiTarget {
   readonly tls?: ApiTls;
   /** Request headers that carry credentials: `authorization`, `impersonate-user`, ... (lower case). */
   readonly headers: Readonly<Record<string, string>>;
+  /**
+   * Further credential headers whose name may repeat, one line each:
+   * `impersonate-group` must not be joined with commas.
+   */
+  readonly repeatedHeaders?: readonly (readonly [name: string, value: string])[];
   /** HTTP(S) or SOCKS5 proxy to go through, as a URL; NO_PROXY is applied already. */
   readonly proxyUrl?: string;
 }

@@ -1,0 +1,289 @@
+import type { ApiTargetSource } from "../model/api_target.ts";
+import type { Clock } from "../model/clock.ts";
+import type { ObjectQuery, ResourceName } from "../model/objects.ts";
+import type { HttpClient, HttpResponse } from "../platform/http.ts";
+import { DialError } from "../platform/tcp.ts";
+import {
+  answerError,
+  ApiError,
+  type ClusterLabel,
+  connectionError,
+  readStatus,
+  type RequestSubject,
+} from "./api_errors.ts";
+import { resourcePath } from "./resources.ts";
+
+export interface ListResult<T> {
+  readonly items: T[];
+  readonly resourceVersion: string;
+}
+
+export interface WatchEvent {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK" | "ERROR";
+  readonly object: RawObject;
+}
+
+/** As JSON.parse gives it. */
+// deno-lint-ignore no-explicit-any
+export type RawObject = any;
+
+export interface RequestLimits {
+  readonly signal?: AbortSignal;
+  /** Until the head of the answer, in ms. */
+  readonly deadlineMs?: number;
+  readonly dialDeadlineMs?: number;
+  readonly fresh?: boolean;
+}
+
+/** Objects a page; kubectl's default for big lists. */
+const PAGE = 500;
+const HEAD_MS = 30_000;
+const BODY_IDLE_MS = 30_000;
+/** The longest line of a watch, in characters: etcd holds at most 1.5 MiB an object. */
+const MAX_LINE = 16 << 20;
+const BUSY_TRIES = 3;
+
+/**
+ * GET, list and watch against one API server. A 401 makes it ask for fresh
+ * credentials once; 429 and Retry-After are obeyed a few times. Throws ApiError
+ * for an answer that is no success and CzctlError `unreachable` for none.
+ */
+export class ApiClient {
+  readonly label: ClusterLabel;
+  readonly #http: HttpClient;
+  readonly #targets: ApiTargetSource;
+  readonly #clock: Clock;
+
+  constructor(
+    options: { label: ClusterLabel; http: HttpClient; targets: ApiTargetSource; clock: Clock },
+  ) {
+    this.label = options.label;
+    this.#http = options.http;
+    this.#targets = options.targets;
+    this.#clock = options.clock;
+  }
+
+  /** One object. */
+  async get(
+    resource: ResourceName,
+    namespace: string | undefined,
+    name: string,
+    limits: RequestLimits = {},
+  ): Promise<RawObject> {
+    const subject = subjectOf("get", resource, namespace, name);
+    const response = await this.#send(resourcePath(resource, namespace, name), limits);
+    return await this.#json(response, subject);
+  }
+
+  /** Any path, for heartbeats and versions. */
+  async raw(path: string, limits: RequestLimits = {}): Promise<RawObject> {
+    const subject = { verb: "get", resource: path };
+    return await this.#json(await this.#send(path, limits), subject);
+  }
+
+  /**
+   * A whole collection, page by page; `pick` takes what is needed of each
+   * object so that the rest can be freed at once, and leaves it out with
+   * undefined. Starts again once when the list expires between two pages.
+   */
+  async list<T>(
+    resource: ResourceName,
+    namespace: string | undefined,
+    query: ObjectQuery,
+    pick: (object: RawObject) => T | undefined,
+    limits: RequestLimits = {},
+  ): Promise<ListResult<T>> {
+    const subject = subjectOf("list", resource, namespace);
+    for (let expired = false;;) {
+      const items: T[] = [];
+      let next = "";
+      try {
+        while (true) {
+          const path = withQuery(resourcePath(resource, namespace), query, {
+            limit: String(PAGE),
+            ...(next ? { continue: next } : {}),
+          });
+          const page = await this.#json(await this.#send(path, limits), subject);
+          for (const object of page.items ?? []) {
+            const picked = pick(object);
+            if (picked !== undefined) items.push(picked);
+          }
+          next = page.metadata?.continue ?? "";
+          if (!next) return { items, resourceVersion: page.metadata?.resourceVersion ?? "" };
+        }
+      } catch (error) {
+        if (!(error instanceof ApiError) || error.status !== 410 || expired || !next) throw error;
+        expired = true;
+      }
+    }
+  }
+
+  /**
+   * Events from `resourceVersion` on, until the server ends the watch. A 410
+   * inside the stream throws ApiError 410 like one in front of it.
+   * `onBytes` hears of every sign of life.
+   */
+  async *watch(
+    resource: ResourceName,
+    namespace: string | undefined,
+    query: ObjectQuery,
+    options: {
+      resourceVersion: string;
+      timeoutSeconds: number;
+      signal: AbortSignal;
+      onBytes?: () => void;
+    },
+  ): AsyncGenerator<WatchEvent> {
+    const subject = subjectOf("watch", resource, namespace);
+    const path = withQuery(resourcePath(resource, namespace), query, {
+      watch: "true",
+      allowWatchBookmarks: "true",
+      resourceVersion: options.resourceVersion,
+      timeoutSeconds: String(options.timeoutSeconds),
+    });
+    const response = await this.#send(path, { signal: options.signal }, true);
+    if (response.status !== 200) throw await this.#failure(response, subject);
+    options.onBytes?.();
+    try {
+      for await (const line of this.#lines(response, options.onBytes)) {
+        const event = JSON.parse(line) as WatchEvent;
+        if (event.type === "ERROR") {
+          const status = readStatus(JSON.stringify(event.object));
+          throw answerError(
+            this.label,
+            subject,
+            status.code ?? 500,
+            JSON.stringify(event.object),
+            undefined,
+          );
+        }
+        yield event;
+      }
+    } catch (error) {
+      throw this.#translate(error);
+    } finally {
+      response.cancel();
+    }
+  }
+
+  async *#lines(response: HttpResponse, onBytes?: () => void): AsyncGenerator<string> {
+    const decoder = new TextDecoder();
+    let parts: string[] = [];
+    let length = 0;
+    for (let chunk = await response.read(); chunk; chunk = await response.read()) {
+      onBytes?.();
+      const pieces = decoder.decode(chunk, { stream: true }).split("\n");
+      for (let index = 0; index < pieces.length - 1; index++) {
+        parts.push(pieces[index]!);
+        const line = parts.join("");
+        parts = [];
+        length = 0;
+        if (line !== "") yield line;
+      }
+      const rest = pieces[pieces.length - 1]!;
+      if (rest !== "") parts.push(rest);
+      length += rest.length;
+      if (length > MAX_LINE) throw new DialError("closed", "a watch event is too long");
+    }
+    // A line without its end was cut off in the middle: not an event.
+  }
+
+  async #json(response: HttpResponse, subject: RequestSubject): Promise<RawObject> {
+    if (response.status !== 200) throw await this.#failure(response, subject);
+    let text: string;
+    try {
+      text = await response.text();
+    } catch (error) {
+      throw this.#translate(error);
+    }
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw connectionError(
+        this.label,
+        new DialError("tls", "the answer is not JSON, so it is not from an API server"),
+      );
+    }
+  }
+
+  async #failure(response: HttpResponse, subject: RequestSubject): Promise<ApiError> {
+    let text = "";
+    try {
+      text = await response.text();
+    } catch {
+      // The status says enough.
+    }
+    const retryAfter = response.headers.get("retry-after");
+    return answerError(this.label, subject, response.status, text, retryAfter);
+  }
+
+  async #send(
+    path: string,
+    limits: RequestLimits,
+    watching = false,
+  ): Promise<HttpResponse> {
+    let refreshed = false;
+    for (let tries = 1;; tries++) {
+      limits.signal?.throwIfAborted();
+      const target = await this.#targets({ refresh: refreshed });
+      let response: HttpResponse;
+      try {
+        response = await this.#http.request(target, {
+          path,
+          headers: { accept: "application/json", "user-agent": "czctl" },
+          headDeadlineMs: limits.deadlineMs ?? HEAD_MS,
+          bodyIdleMs: watching ? 0 : limits.deadlineMs ?? BODY_IDLE_MS,
+          ...(limits.dialDeadlineMs === undefined ? {} : { dialDeadlineMs: limits.dialDeadlineMs }),
+          ...(limits.signal ? { signal: limits.signal } : {}),
+          ...(limits.fresh ? { fresh: true } : {}),
+        });
+      } catch (error) {
+        throw this.#translate(error);
+      }
+      if (response.status === 401 && !refreshed) {
+        refreshed = true;
+        await response.text().catch(() => {});
+        continue;
+      }
+      if (response.status === 429 && tries <= BUSY_TRIES) {
+        const seconds = Number(response.headers.get("retry-after") ?? "1");
+        await response.text().catch(() => {});
+        const wait = Math.min(Math.max(seconds || 1, 0.2), 10) * 1000;
+        await this.#clock.sleep(wait, limits.signal);
+        continue;
+      }
+      if (response.status >= 300 && response.status < 400) {
+        response.cancel();
+        throw this.#translate(
+          new DialError("tls", `it redirects to "${response.headers.get("location") ?? ""}"`),
+        );
+      }
+      return response;
+    }
+  }
+
+  #translate(error: unknown): unknown {
+    return connectionError(this.label, error);
+  }
+}
+
+function subjectOf(
+  verb: string,
+  resource: ResourceName,
+  namespace: string | undefined,
+  name?: string,
+): RequestSubject {
+  return {
+    verb,
+    resource,
+    ...(namespace ? { namespace } : {}),
+    ...(name === undefined ? {} : { name }),
+  };
+}
+
+function withQuery(path: string, query: ObjectQuery, more: Record<string, string>): string {
+  const search = new URLSearchParams(more);
+  if (query.labelSelector) search.set("labelSelector", query.labelSelector);
+  if (query.fieldSelector) search.set("fieldSelector", query.fieldSelector);
+  return `${path}?${search}`;
+}

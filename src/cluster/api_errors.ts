@@ -1,0 +1,135 @@
+import { CzctlError, messageOf } from "../model/errors.ts";
+import { DialError } from "../platform/tcp.ts";
+
+/** What a request was for, for the words of its error. */
+export interface RequestSubject {
+  /** `list`, `watch`, `get`. */
+  readonly verb: string;
+  readonly resource: string;
+  readonly namespace?: string;
+  readonly name?: string;
+}
+
+/** Whom the error is about: fixed for a cluster. */
+export interface ClusterLabel {
+  readonly context: string;
+  readonly server: string;
+  readonly userName: string;
+}
+
+/** The API server answered, and not with success. */
+export class ApiError extends CzctlError {
+  readonly status: number;
+  /** `Expired`, `Forbidden`, ... from the Status object. */
+  readonly reason: string;
+  /** What the server asked to wait, in ms. */
+  readonly retryAfterMs: number | undefined;
+
+  constructor(
+    code: CzctlError["code"],
+    message: string,
+    options: { status: number; reason: string; retryAfterMs?: number; hint?: string },
+  ) {
+    super(code, message, options);
+    this.status = options.status;
+    this.reason = options.reason;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
+
+/** `services in namespace "x"`, `namespaces`. */
+export function subjectText(subject: RequestSubject): string {
+  const name = subject.name === undefined ? "" : ` "${subject.name}"`;
+  const place = subject.namespace ? ` in namespace "${subject.namespace}"` : "";
+  return `${subject.resource}${name}${place}`;
+}
+
+/** Makes the error for an answer of 4xx or 5xx; `body` is a Status object or whatever came. */
+export function answerError(
+  cluster: ClusterLabel,
+  subject: RequestSubject,
+  status: number,
+  body: string,
+  retryAfter: string | undefined,
+): ApiError {
+  const { reason, message } = readStatus(body);
+  const what = `Cannot ${subject.verb} ${subjectText(subject)}`;
+  const seconds = Number(retryAfter);
+  const base = {
+    status,
+    reason,
+    ...(retryAfter !== undefined && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {}),
+  };
+  if (status === 401) {
+    return new ApiError(
+      "denied",
+      `Cannot log in to the cluster ${cluster.server}: the credentials of user "${cluster.userName}" are refused (401 Unauthorized)`,
+      {
+        ...base,
+        hint: `Log in again, then check with: kubectl --context ${cluster.context} version`,
+      },
+    );
+  }
+  if (status === 403) {
+    const namespace = subject.namespace ? `-n ${subject.namespace}` : "--all-namespaces";
+    const scope = subject.resource === "namespaces" || subject.resource === "nodes"
+      ? ""
+      : ` ${namespace}`;
+    return new ApiError("denied", `${what}: forbidden (${message || "403"})`, {
+      ...base,
+      hint:
+        `Check with: kubectl --context ${cluster.context} auth can-i ${subject.verb} ${subject.resource}${scope}; the needed Role is in docs/rbac.md`,
+    });
+  }
+  if (status === 404) {
+    return new ApiError("not_found", `${what}: ${message || "not found"}`, base);
+  }
+  const busy = status === 429 || status >= 500;
+  return new ApiError(
+    busy ? "unreachable" : "failed",
+    `${what}: the API server answered ${status}${message ? ` (${message})` : ""}`,
+    base,
+  );
+}
+
+/** Reads a Status object; a plain text or HTML page is cut to its first line. */
+export function readStatus(body: string): { reason: string; message: string; code?: number } {
+  try {
+    const status = JSON.parse(body);
+    if (status && typeof status === "object") {
+      return {
+        reason: String(status.reason ?? ""),
+        message: String(status.message ?? ""),
+        ...(typeof status.code === "number" ? { code: status.code } : {}),
+      };
+    }
+  } catch {
+    // Not from the API server itself: a proxy in between.
+  }
+  const line = body.trim().split("\n")[0] ?? "";
+  return { reason: "", message: line.startsWith("<") ? "" : line.slice(0, 200) };
+}
+
+const UNREACHABLE_HINT: Record<DialError["kind"], (cluster: ClusterLabel) => string> = {
+  refused: () => "Is the cluster running, and its tunnel or VPN up?",
+  name_unknown: () => "Check the server's name in the kubeconfig, and that the VPN is up",
+  timeout: () => "Check the network and the VPN",
+  unroutable: () => "Check the network and the VPN",
+  proxy: () => "Check proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY",
+  certificate_untrusted: () =>
+    "Check certificate-authority in the kubeconfig; a cluster made anew has a new one",
+  certificate_expired: () => "Check this machine's clock, or renew the server's certificate",
+  certificate_name: () => "Set tls-server-name in the kubeconfig to a name in the certificate",
+  tls: (cluster) => `Is ${cluster.server} an API server?`,
+  closed: (cluster) => `Check with: kubectl --context ${cluster.context} version`,
+};
+
+/** Makes the CzctlError `unreachable` for a connection that failed; anything else comes back as it is. */
+export function connectionError(cluster: ClusterLabel, error: unknown): unknown {
+  if (!(error instanceof DialError)) return error;
+  return new CzctlError(
+    "unreachable",
+    `Cannot reach the cluster ${cluster.server}: ${messageOf(error)}`,
+    { hint: UNREACHABLE_HINT[error.kind](cluster), cause: error },
+  );
+}

@@ -1,0 +1,172 @@
+import { createHash } from "node:crypto";
+import type { ApiTargetSource } from "../model/api_target.ts";
+import type { Clock } from "../model/clock.ts";
+import type { WorkloadKind } from "../model/control.ts";
+import type { Logger } from "../model/log.ts";
+import type { ObjectSource } from "../model/objects.ts";
+import { HttpClient } from "../platform/http.ts";
+import { systemCa } from "../platform/system_ca.ts";
+import { ApiClient } from "./api_client.ts";
+import { apiTargetSource, serverUrl } from "./api_target.ts";
+import { resolveContext, type ResolvedContext } from "./context.ts";
+import { credentialSource, pem } from "./credentials.ts";
+import {
+  discover,
+  type DiscoverScope,
+  type Discovery,
+  type DiscoveryListener,
+} from "./discovery.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { loadKubeconfig } from "./kubeconfig.ts";
+import { ClusterObjects } from "./object_source.ts";
+import { type FoundWorkload, listNames, lookupWorkload, type WorkloadQuery } from "./workload.ts";
+
+export interface OpenClusterOptions {
+  /** The value of `--kubeconfig`, as typed. */
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  /** Where and with what environment the command was typed. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly home: string;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** True in a program with a terminal: exec plugins may ask the user. */
+  readonly interactive?: boolean;
+}
+
+/** How long the first answer of the API server may take, in ms. */
+const PROBE_MS = 10_000;
+
+/**
+ * Reads the kubeconfig and prepares access to one cluster; nothing is dialled
+ * and no plugin is run yet. Throws CzctlError `failed` for a kubeconfig that
+ * cannot be used (see `loadKubeconfig`, `resolveContext`).
+ */
+export async function openCluster(options: OpenClusterOptions): Promise<Cluster> {
+  const place = {
+    env: options.env,
+    cwd: options.cwd,
+    home: options.home,
+    ...(options.kubeconfig === undefined ? {} : { explicit: options.kubeconfig }),
+  };
+  const config = await loadKubeconfig(place);
+  const resolved = await resolveContext(config, options.context, place);
+  const { env, cwd, clock, log } = options;
+  const credentials = credentialSource({
+    context: resolved,
+    env,
+    cwd,
+    clock,
+    log,
+    interactive: options.interactive ?? false,
+  });
+  const targets = await apiTargetSource(resolved, credentials, env, () => systemCa(env));
+  return new Cluster(resolved, targets, await clusterId(resolved), clock, log);
+}
+
+/** One cluster seen through one context. */
+export class Cluster {
+  readonly context: string;
+  /** The context's namespace, `default` where it names none. */
+  readonly namespace: string;
+  /** URL of the API server. */
+  readonly server: string;
+  /**
+   * The same for every context that means the same server with the same
+   * authority, whoever the user is; another for a cluster made anew.
+   */
+  readonly id: string;
+  readonly targets: ApiTargetSource;
+  readonly objects: ObjectSource;
+  readonly #api: ApiClient;
+  readonly #http = new HttpClient();
+  readonly #heartbeat: Heartbeat;
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #discoveries = new Set<Discovery>();
+
+  constructor(
+    resolved: ResolvedContext,
+    targets: ApiTargetSource,
+    id: string,
+    clock: Clock,
+    log: Logger,
+  ) {
+    this.context = resolved.context;
+    this.namespace = resolved.namespace;
+    this.server = serverUrl(resolved).href.replace(/\/$/, "");
+    this.id = id;
+    this.targets = targets;
+    this.#clock = clock;
+    this.#log = log.with({ context: resolved.context });
+    this.#api = new ApiClient({
+      label: { context: this.context, server: this.server, userName: resolved.userName },
+      http: this.#http,
+      targets,
+      clock,
+    });
+    this.#heartbeat = new Heartbeat(this.#api, this.#http, clock, this.#log);
+    this.objects = new ClusterObjects(this.#api, this.#heartbeat, clock, this.#log);
+  }
+
+  /**
+   * One early question, so that whatever keeps czctl out is told at once and
+   * clearly. With `namespace` it asks for the right discovery needs. Throws
+   * CzctlError `unreachable` or `denied`, each with the next step as hint.
+   */
+  async probe(options: { namespace?: string; signal?: AbortSignal } = {}): Promise<void> {
+    const limits = {
+      deadlineMs: PROBE_MS,
+      dialDeadlineMs: PROBE_MS,
+      ...(options.signal ? { signal: options.signal } : {}),
+    };
+    if (options.namespace === undefined) await this.#api.raw("/version", limits);
+    else {
+      await this.#api.list(
+        "services",
+        options.namespace,
+        { fieldSelector: "metadata.name=czctl-probe" },
+        () => undefined,
+        limits,
+      );
+    }
+  }
+
+  /** See `lookupWorkload`: not found with near matches, and what a missing right means. */
+  lookupWorkload(query: WorkloadQuery, signal?: AbortSignal): Promise<FoundWorkload> {
+    return lookupWorkload(this.#api, query, signal);
+  }
+
+  /** Names of a kind, for completion. Throws CzctlError. */
+  listNames(kind: WorkloadKind, namespace: string, signal?: AbortSignal): Promise<string[]> {
+    return listNames(this.#api, kind, namespace, signal);
+  }
+
+  /** Watches Services and what is behind them until closed. */
+  discover(scope: DiscoverScope, listener: DiscoveryListener): Discovery {
+    const discovery = discover(
+      { api: this.#api, heartbeat: this.#heartbeat, clock: this.#clock, log: this.#log },
+      scope,
+      listener,
+    );
+    this.#discoveries.add(discovery);
+    return discovery;
+  }
+
+  /** Ends every watch and connection made here. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#discoveries].map((discovery) => discovery.close()));
+    this.#discoveries.clear();
+    this.#http.close();
+  }
+}
+
+async function clusterId(resolved: ResolvedContext): Promise<string> {
+  const ca = await pem(resolved.cluster, "certificate-authority", resolved.clusterName);
+  const hash = createHash("sha256");
+  hash.update(serverUrl(resolved).href.replace(/\/$/, "").toLowerCase());
+  hash.update("\0");
+  hash.update((ca ?? "").replace(/\s+/g, ""));
+  return hash.digest("hex").slice(0, 16);
+}

@@ -1,0 +1,314 @@
+import type { Clock } from "../model/clock.ts";
+import { CzctlError } from "../model/errors.ts";
+import type { Logger } from "../model/log.ts";
+import type { ClusterService } from "../model/service.ts";
+import type { ApiClient } from "./api_client.ts";
+import type { ApiError } from "./api_errors.ts";
+import { Coalescer } from "./coalesce.ts";
+import { pickSlice } from "./endpoint_slice.ts";
+import type { Heartbeat } from "./heartbeat.ts";
+import { pickPod } from "./pod_endpoints.ts";
+import { ServiceIndex } from "./service_index.ts";
+import { pickService } from "./service_spec.ts";
+import { WatchLoop } from "./watch_loop.ts";
+
+export interface DiscoverScope {
+  readonly namespaces: readonly string[] | "all";
+  /** kubectl's `-l`, over the Services' labels. */
+  readonly labelSelector?: string;
+}
+
+export interface DiscoveryListener {
+  /** The whole picture, first once it is complete and then after every change (coalesced). Keys: `serviceKey`. */
+  onChange(services: ReadonlyMap<string, ClusterService>): void;
+  /** Called when it changes. */
+  onHealth?(health: { readonly reachable: boolean; readonly reason?: string }): void;
+  /** No EndpointSlice (or no Pod, where those are watched) names this pod any more. */
+  onPodGone?(uid: string): void;
+  /** Something a user should know: a fallback in use. */
+  onNote?(text: string): void;
+}
+
+export interface Discovery {
+  /**
+   * The first full picture was delivered. Rejects with CzctlError `denied`
+   * when a right is missing that nothing can stand in for. While the cluster
+   * is unreachable it stays pending: bound it by a deadline of your own.
+   */
+  readonly ready: Promise<void>;
+  readonly services: ReadonlyMap<string, ClusterService>;
+  close(): Promise<void>;
+}
+
+export interface DiscoveryParts {
+  readonly api: ApiClient;
+  readonly heartbeat: Heartbeat;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Bursts are gathered until they pause this long, and at most this long, in ms. */
+const QUIET_MS = 50;
+const BURST_MS = 250;
+
+type AnyLoop = Pick<WatchLoop<unknown>, "kick" | "close" | "clear" | "synced">;
+
+/** Watches the Services of some namespaces and what is behind them. */
+export function discover(
+  parts: DiscoveryParts,
+  scope: DiscoverScope,
+  listener: DiscoveryListener,
+): Discovery {
+  return new ServiceDiscovery(parts, scope, listener);
+}
+
+class ServiceDiscovery implements Discovery {
+  readonly #parts: DiscoveryParts;
+  readonly #scope: DiscoverScope;
+  readonly #listener: DiscoveryListener;
+  readonly #index = new ServiceIndex();
+  readonly #coalescer: Coalescer;
+  readonly #ready = Promise.withResolvers<void>();
+  /** By scope (`""` is the whole cluster). */
+  readonly #loops = new Map<string, Set<AnyLoop>>();
+  readonly #problems = new Map<object, CzctlError>();
+  readonly #unlisten: () => void;
+  #unreachable: CzctlError | undefined;
+  #health = "";
+  #isReady = false;
+  #closed = false;
+  #snapshot: ReadonlyMap<string, ClusterService> = new Map();
+  readonly #notes = new Set<string>();
+
+  constructor(parts: DiscoveryParts, scope: DiscoverScope, listener: DiscoveryListener) {
+    this.#parts = parts;
+    this.#scope = scope;
+    this.#listener = listener;
+    this.#coalescer = new Coalescer(parts.clock, QUIET_MS, BURST_MS, () => this.#flush());
+    this.#ready.promise.catch(() => {});
+    this.#unlisten = parts.heartbeat.listen({
+      onReachable: (problem) => {
+        this.#unreachable = problem;
+        this.#tellHealth();
+      },
+      onReconnect: () => {
+        for (const loops of this.#loops.values()) for (const loop of loops) loop.kick();
+      },
+    });
+    if (scope.namespaces === "all") this.#watchCluster();
+    else for (const namespace of new Set(scope.namespaces)) this.#watchScope(namespace);
+  }
+
+  get ready(): Promise<void> {
+    return this.#ready.promise;
+  }
+
+  get services(): ReadonlyMap<string, ClusterService> {
+    return this.#snapshot;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#unlisten();
+    this.#coalescer.close();
+    const loops = [...this.#loops.values()].flatMap((set) => [...set]);
+    this.#loops.clear();
+    await Promise.all(loops.map((loop) => loop.close()));
+    this.#ready.reject(new CzctlError("interrupted", "Discovery was closed"));
+  }
+
+  /** One watch over all namespaces; where that is forbidden, one for each namespace there is. */
+  #watchCluster(): void {
+    this.#watchScope(undefined, (denied) => {
+      this.#note("May not watch services of the whole cluster: watching each namespace by itself");
+      this.#watchNamespaces(denied);
+    });
+  }
+
+  #watchNamespaces(denied: ApiError): void {
+    const loops = this.#group("namespaces");
+    const loop = this.#loop({
+      resource: "namespaces",
+      namespace: undefined,
+      pick: (object) => object.metadata.name as string,
+      onEvent: (_key: string, before: string | undefined, now: string | undefined) => {
+        // A namespace one may not look into is simply not shown.
+        if (now !== undefined && before === undefined) {
+          this.#watchScope(now, () => this.#dropScope(now));
+        } else if (before !== undefined && now === undefined) this.#dropScope(before);
+      },
+      onDenied: () => {
+        this.#ready.reject(
+          new CzctlError("denied", denied.message, {
+            hint: "Name the namespaces with -n and -a instead of --all-namespaces",
+            cause: denied,
+          }),
+        );
+        return true;
+      },
+    });
+    loops.add(loop);
+  }
+
+  #watchScope(namespace: string | undefined, onForbidden?: (error: ApiError) => void): void {
+    const scope = namespace ?? "";
+    if (this.#closed || this.#loops.has(scope)) return;
+    const loops = this.#group(scope);
+    const { labelSelector } = this.#scope;
+    const services = this.#loop({
+      resource: "services",
+      namespace,
+      query: labelSelector ? { labelSelector } : {},
+      pick: pickService,
+      onEvent: (_key, before, now) => {
+        this.#index.setService(before, now);
+        this.#changed();
+      },
+      onDenied: (error) => {
+        // Once it has worked, a right withdrawn is an outage, not a verdict.
+        if (services.synced) return false;
+        loops.delete(services);
+        if (onForbidden) {
+          // Not by the loop itself: it is still running.
+          this.#dropScope(scope);
+          onForbidden(error);
+        } else {
+          this.#ready.reject(error);
+        }
+        return true;
+      },
+    });
+    const slices = this.#loop({
+      resource: "endpointslices",
+      namespace,
+      pick: pickSlice,
+      onEvent: (key, before, now) => {
+        this.#index.setSlice(key, before, now);
+        this.#changed();
+      },
+      onDenied: (error) => {
+        if (slices.synced) return false;
+        loops.delete(slices);
+        this.#watchPods(loops, namespace, error);
+        return true;
+      },
+    });
+    loops.add(services).add(slices);
+  }
+
+  #watchPods(loops: Set<AnyLoop>, namespace: string | undefined, reason: ApiError): void {
+    if (this.#closed) return;
+    this.#note(
+      `${
+        reason.status === 403 ? "May not read endpointslices" : "The cluster has no endpointslices"
+      }${namespace ? ` in namespace "${namespace}"` : ""}: using pods instead`,
+    );
+    const pods = this.#loop({
+      resource: "pods",
+      namespace,
+      pick: pickPod,
+      onEvent: (_key, before, now) => {
+        this.#index.setPod(before, now);
+        this.#changed();
+      },
+      onDenied: (error) => {
+        if (pods.synced || this.#isReady) return false;
+        this.#ready.reject(
+          new CzctlError("denied", `${reason.message}; and pods neither: ${error.message}`, {
+            ...(reason.hint === undefined ? {} : { hint: reason.hint }),
+            cause: reason,
+          }),
+        );
+        return true;
+      },
+    });
+    loops.add(pods);
+  }
+
+  #group(scope: string): Set<AnyLoop> {
+    let loops = this.#loops.get(scope);
+    if (!loops) this.#loops.set(scope, loops = new Set());
+    return loops;
+  }
+
+  /** Ends the watches of a scope and forgets what they brought. */
+  #dropScope(scope: string): void {
+    const loops = this.#loops.get(scope);
+    if (!loops) return;
+    this.#loops.delete(scope);
+    for (const loop of loops) loop.close().then(() => loop.clear());
+    this.#changed();
+  }
+
+  #loop<T>(
+    options:
+      & Pick<
+        ConstructorParameters<typeof WatchLoop<T>>[0],
+        "resource" | "namespace" | "pick" | "onEvent" | "onDenied"
+      >
+      & { query?: { labelSelector?: string } },
+  ): WatchLoop<T> {
+    const { api, clock, log } = this.#parts;
+    const loop: WatchLoop<T> = new WatchLoop<T>({
+      api,
+      clock,
+      log,
+      query: {},
+      ...options,
+      onSynced: () => this.#changed(),
+      onProblem: (problem) => {
+        if (problem) this.#problems.set(loop, problem);
+        else this.#problems.delete(loop);
+        this.#tellHealth();
+      },
+      onDenied: (error) => {
+        const ends = options.onDenied?.(error) ?? false;
+        if (ends) this.#problems.delete(loop);
+        return ends;
+      },
+    });
+    return loop.start();
+  }
+
+  #changed(): void {
+    if (this.#closed) return;
+    if (!this.#isReady && this.#complete()) this.#coalescer.flush();
+    else this.#coalescer.poke();
+  }
+
+  #complete(): boolean {
+    return [...this.#loops.values()].every((loops) => [...loops].every((loop) => loop.synced));
+  }
+
+  #flush(): void {
+    if (this.#closed || (!this.#isReady && !this.#complete())) return;
+    const { changed, podsGone } = this.#index.flush();
+    for (const uid of podsGone) this.#listener.onPodGone?.(uid);
+    if (changed || !this.#isReady) {
+      this.#snapshot = new Map(this.#index.services);
+      this.#listener.onChange(this.#snapshot);
+    }
+    if (!this.#isReady) {
+      this.#isReady = true;
+      this.#tellHealth();
+      this.#ready.resolve();
+    }
+  }
+
+  #tellHealth(): void {
+    if (this.#closed) return;
+    const problem = this.#unreachable ?? [...this.#problems.values()][0];
+    const text = problem ? problem.message : "ok";
+    if (text === this.#health) return;
+    this.#health = text;
+    this.#listener.onHealth?.(
+      problem ? { reachable: false, reason: problem.message } : { reachable: true },
+    );
+  }
+
+  #note(text: string): void {
+    if (this.#notes.has(text)) return;
+    this.#notes.add(text);
+    this.#listener.onNote?.(text);
+  }
+}

@@ -1,0 +1,169 @@
+import { Buffer } from "node:buffer";
+import type { Clock } from "../model/clock.ts";
+import { CzctlError } from "../model/errors.ts";
+import { findProgram, run } from "../platform/exec.ts";
+import type { CredentialOptions, Credentials } from "./credentials.ts";
+import { pem } from "./credentials.ts";
+import type { ExecEntry } from "./kubeconfig.ts";
+
+/** Renewed this long before it expires, in ms, so that no request meets an expired one. */
+const EARLY_MS = 60_000;
+/** A plugin may open a browser and wait for the user. */
+const INTERACTIVE_MS = 300_000;
+const SILENT_MS = 30_000;
+
+interface ExecStatus {
+  readonly token?: string;
+  readonly clientCertificateData?: string;
+  readonly clientKeyData?: string;
+  readonly expirationTimestamp?: string;
+}
+
+/**
+ * A kubeconfig's exec plugin (client.authentication.k8s.io v1 and v1beta1),
+ * run with the environment and working folder of the session it belongs to,
+ * never this process's own. One run at a time, its answer kept until shortly
+ * before it expires or is refused.
+ * https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+ */
+export class ExecPlugin {
+  readonly #entry: ExecEntry;
+  readonly #options: CredentialOptions;
+  readonly #clock: Clock;
+  #cached: { readonly value: Credentials; readonly until: number } | undefined;
+  #running: Promise<Credentials> | undefined;
+  #lastRun = -Infinity;
+
+  constructor(entry: ExecEntry, options: CredentialOptions) {
+    this.#entry = entry;
+    this.#options = options;
+    this.#clock = options.clock;
+  }
+
+  get(refresh: boolean): Promise<Credentials> {
+    if (this.#running) return this.#running;
+    // A burst of 401s from several watches is one refusal, not many.
+    const justRun = this.#clock.monotonic() - this.#lastRun < 1_000;
+    if (this.#cached && (!refresh || justRun) && this.#clock.now() < this.#cached.until) {
+      return Promise.resolve(this.#cached.value);
+    }
+    this.#running = this.#run().finally(() => this.#running = undefined);
+    return this.#running;
+  }
+
+  async #run(): Promise<Credentials> {
+    const { env, cwd, interactive, context } = this.#options;
+    const version = this.#apiVersion();
+    const command = this.#entry.command;
+    if (!command) throw this.#failed("it names no command");
+    const mode = this.#entry.interactiveMode ?? "IfAvailable";
+    if (mode === "Always" && !interactive) {
+      throw this.#failed("it must be able to ask you, which only a command in a terminal can", {
+        hint: "Run: czctl teleport again in a terminal",
+      });
+    }
+    const terminal = interactive && mode !== "Never";
+    const childEnv: Record<string, string> = { ...env };
+    for (const { name, value } of this.#entry.env ?? []) childEnv[name] = String(value);
+    childEnv.KUBERNETES_EXEC_INFO = JSON.stringify({
+      kind: "ExecCredential",
+      apiVersion: version,
+      spec: {
+        interactive: terminal,
+        ...(this.#entry.provideClusterInfo ? { cluster: await clusterInfo(context) } : {}),
+      },
+    });
+    const program = await findProgram(command, childEnv, cwd);
+    if (!program) {
+      const hint = this.#entry.installHint?.trim();
+      throw this.#failed("no such program", {
+        hint: hint || `Install "${command}" or put its folder on the PATH`,
+      });
+    }
+    this.#options.log.debug("exec plugin", { command: program });
+    const result = await run({
+      command: program,
+      args: (this.#entry.args ?? []).map(String),
+      env: childEnv,
+      cwd,
+      terminal,
+      deadlineMs: terminal ? INTERACTIVE_MS : SILENT_MS,
+    });
+    this.#lastRun = this.#clock.monotonic();
+    if (result.problem === "timeout") throw this.#failed(`no answer within ${SILENT_MS / 1000} s`);
+    if (result.problem) throw this.#failed(result.detail ?? result.problem);
+    if (result.code !== 0) {
+      const said = result.stderr.trim().split("\n").pop();
+      throw this.#failed(`it ended with code ${result.code}${said ? ` ("${said}")` : ""}`, {
+        hint: `Log in again, then check with: kubectl --context ${context.context} get services`,
+      });
+    }
+    return this.#accept(result.stdout, version);
+  }
+
+  #accept(stdout: string, version: string): Credentials {
+    let answer: { kind?: string; apiVersion?: string; status?: ExecStatus };
+    try {
+      answer = JSON.parse(stdout);
+    } catch {
+      throw this.#failed("its answer is not JSON");
+    }
+    if (answer?.kind !== "ExecCredential" || answer.apiVersion !== version) {
+      throw this.#failed(
+        `it answered with "${answer?.apiVersion} ${answer?.kind}" instead of "${version} ExecCredential"`,
+      );
+    }
+    const status = answer.status ?? {};
+    const { token, clientCertificateData: cert, clientKeyData: key } = status;
+    if (!token && !(cert && key)) throw this.#failed("its answer holds no credential");
+    const value: Credentials = {
+      ...(token ? { token } : {}),
+      ...(cert && key ? { cert, key } : {}),
+    };
+    const expires = Date.parse(status.expirationTimestamp ?? "");
+    const now = this.#clock.now();
+    // A credential that lives for less than two minutes is used for half its life.
+    const until = Number.isNaN(expires)
+      ? Infinity
+      : Math.max(expires - EARLY_MS, now + (expires - now) / 2);
+    this.#cached = { value, until };
+    return value;
+  }
+
+  #apiVersion(): string {
+    const version = this.#entry.apiVersion;
+    if (
+      version === "client.authentication.k8s.io/v1" ||
+      version === "client.authentication.k8s.io/v1beta1"
+    ) return version;
+    throw this.#failed(`its apiVersion "${version ?? ""}" is not known`, {
+      hint: "Use client.authentication.k8s.io/v1 or v1beta1 in the kubeconfig",
+    });
+  }
+
+  #failed(reason: string, options: { hint?: string } = {}): CzctlError {
+    return new CzctlError(
+      "denied",
+      `Cannot get credentials from the plugin "${this.#entry.command ?? ""}": ${reason}`,
+      options,
+    );
+  }
+}
+
+async function clusterInfo(context: CredentialOptions["context"]): Promise<object> {
+  const { cluster } = context;
+  const ca = await pem(cluster, "certificate-authority", context.clusterName);
+  const extensions = Array.isArray(cluster.extensions) ? cluster.extensions : [];
+  // The one extension name plugins may get their configuration from.
+  const config = extensions.find((entry) => entry?.name === "client.authentication.k8s.io/exec");
+  return {
+    server: cluster.server,
+    ...(cluster["tls-server-name"] ? { "tls-server-name": cluster["tls-server-name"] } : {}),
+    ...(cluster["insecure-skip-tls-verify"] ? { "insecure-skip-tls-verify": true } : {}),
+    ...(ca === undefined
+      ? {}
+      : { "certificate-authority-data": Buffer.from(ca).toString("base64") }),
+    ...(cluster["proxy-url"] ? { "proxy-url": cluster["proxy-url"] } : {}),
+    ...(config ? { config: config.extension } : {}),
+  };
+}

@@ -1,0 +1,151 @@
+import type { ClusterService, ServiceEndpoint, ServicePort } from "../model/service.ts";
+import type { Slice } from "./endpoint_slice.ts";
+import type { ServiceSpec, SpecPort } from "./service_spec.ts";
+
+/**
+ * What a session can do with a Service: pure, and the same whatever the order
+ * of the slices. One endpoint per pod, merged over its slices (several address
+ * families, several sets of ports).
+ */
+export function mergeService(spec: ServiceSpec, slices: readonly Slice[]): ClusterService {
+  const tcp = spec.ports.filter((port) => port.protocol === "TCP");
+  const headless = spec.clusterIP === "None";
+  const base = {
+    namespace: spec.namespace,
+    name: spec.name,
+    uid: spec.uid,
+    ...(spec.clusterIP && !headless ? { clusterIP: spec.clusterIP } : {}),
+    skippedPorts: spec.ports.filter((port) => port.protocol !== "TCP").map((port) => ({
+      port: port.port,
+      protocol: port.protocol,
+      reason: `${port.protocol} cannot be carried by a port-forward`,
+    })),
+    ...(spec.affinitySeconds === undefined ? {} : { affinitySeconds: spec.affinitySeconds }),
+    publishNotReadyAddresses: spec.publishNotReadyAddresses,
+  };
+  const endpoints = mergeEndpoints(tcp, slices);
+  const reason = whyNone(spec, tcp, slices, endpoints);
+  if (reason !== undefined) {
+    return { ...base, kind: "none", reason, ports: tcp.map(servicePort), endpoints: [] };
+  }
+  return {
+    ...base,
+    kind: headless ? "headless" : "tunnel",
+    ports: headless ? headlessPorts(tcp, endpoints) : tcp.map(servicePort),
+    endpoints,
+  };
+}
+
+function whyNone(
+  spec: ServiceSpec,
+  tcp: readonly SpecPort[],
+  slices: readonly Slice[],
+  endpoints: readonly ServiceEndpoint[],
+): string | undefined {
+  if (spec.type === "ExternalName") {
+    return `It is an ExternalName for "${spec.externalName}", which is outside the cluster`;
+  }
+  if (spec.ports.length === 0) return "It has no ports";
+  if (tcp.length === 0) {
+    const kinds = [...new Set(spec.ports.map((port) => port.protocol))].join(" and ");
+    return `It has only ${kinds} ports, which a port-forward cannot carry`;
+  }
+  if (spec.selector || endpoints.length > 0) return undefined;
+  const addresses = [
+    ...new Set(slices.flatMap((slice) => slice.endpoints.map((endpoint) => endpoint.address))),
+  ].sort();
+  if (addresses.length === 0) return "It has no selector and no endpoints";
+  const shown = addresses.slice(0, 3).join(", ") + (addresses.length > 3 ? ", ..." : "");
+  return `It has no selector and its endpoints (${shown}) are not pods, which a port-forward cannot reach`;
+}
+
+function mergeEndpoints(
+  tcp: readonly SpecPort[],
+  slices: readonly Slice[],
+): ServiceEndpoint[] {
+  const pods = new Map<string, Mutable<ServiceEndpoint> & { ports: Record<string, number> }>();
+  for (const slice of slices) {
+    const ports = slicePorts(tcp, slice);
+    for (const { pod, ready, serving, terminating, hostname } of slice.endpoints) {
+      if (!pod) continue;
+      const key = pod.uid || `${pod.namespace}/${pod.name}`;
+      const before = pods.get(key);
+      if (!before) {
+        pods.set(key, {
+          podNamespace: pod.namespace,
+          podName: pod.name,
+          podUid: pod.uid,
+          ...(hostname ? { hostname } : {}),
+          ready,
+          serving,
+          terminating,
+          ports: { ...ports },
+        });
+        continue;
+      }
+      // Two slices of one pod may be a moment apart; the connection itself
+      // finds out soon enough, so what says "yes" counts.
+      before.ready ||= ready;
+      before.serving ||= serving;
+      before.terminating ||= terminating;
+      if (hostname && (!before.hostname || hostname < before.hostname)) before.hostname = hostname;
+      for (const [name, port] of Object.entries(ports)) {
+        before.ports[name] = Math.min(before.ports[name] ?? port, port);
+      }
+    }
+  }
+  return [...pods.values()].sort((a, b) =>
+    compare(a.podName, b.podName) || compare(a.podNamespace, b.podNamespace) ||
+    compare(a.podUid, b.podUid)
+  );
+}
+
+/** Pod port numbers by service port name, for the pods of one slice. */
+function slicePorts(tcp: readonly SpecPort[], slice: Slice): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (const { name, targetPort, port } of tcp) {
+    const match = slice.ports.find((candidate) => candidate.name === name);
+    if (!match) continue;
+    const number = match.port ?? (typeof targetPort === "number" ? targetPort : port);
+    found[name] = number;
+  }
+  return found;
+}
+
+/**
+ * A headless name stands for the pods themselves, so in the cluster the
+ * *target* port answers; the Service's own number is listened on as well,
+ * because that is what people read in the manifest.
+ */
+function headlessPorts(
+  tcp: readonly SpecPort[],
+  endpoints: readonly ServiceEndpoint[],
+): ServicePort[] {
+  const ports = tcp.map(servicePort);
+  const taken = new Set(ports.map((port) => port.port));
+  for (const spec of tcp) {
+    const targets = typeof spec.targetPort === "number"
+      ? [spec.targetPort]
+      : endpoints.map((endpoint) => endpoint.ports[spec.name]).filter((port) => port !== undefined);
+    for (const target of [...new Set(targets)].sort((a, b) => a - b)) {
+      if (taken.has(target)) continue;
+      taken.add(target);
+      ports.push({ ...servicePort(spec), port: target });
+    }
+  }
+  return ports;
+}
+
+function servicePort(port: SpecPort): ServicePort {
+  return {
+    name: port.name,
+    port: port.port,
+    ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}),
+  };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };

@@ -1,0 +1,124 @@
+import { type ClusterService, serviceKey } from "../model/service.ts";
+import type { Slice } from "./endpoint_slice.ts";
+import { mergeService } from "./merge.ts";
+import { type PodSpec, slicesOfPods } from "./pod_endpoints.ts";
+import type { ServiceSpec } from "./service_spec.ts";
+
+/**
+ * Services, and the slices or pods behind them, joined. Every change marks the
+ * Services it touches; `flush` computes those and no others, and says whether
+ * anything came out different.
+ */
+export class ServiceIndex {
+  readonly #specs = new Map<string, ServiceSpec>();
+  /** Slices by Service key, then by the slice's own key. */
+  readonly #slices = new Map<string, Map<string, Slice>>();
+  /** Pods by namespace and label pair; only where EndpointSlices are out of reach. */
+  readonly #pods = new Map<string, Map<string, PodSpec>>();
+  /** Service keys by namespace and first selector pair, to find those a pod may belong to. */
+  readonly #bySelector = new Map<string, Set<string>>();
+  readonly #dirty = new Set<string>();
+  readonly #services = new Map<string, ClusterService>();
+  /** How many slices or pods name a pod. */
+  readonly #uids = new Map<string, number>();
+  readonly #gone = new Set<string>();
+
+  get services(): ReadonlyMap<string, ClusterService> {
+    return this.#services;
+  }
+
+  setService(before: ServiceSpec | undefined, now: ServiceSpec | undefined): void {
+    const key = serviceKey((now ?? before)!);
+    if (before) this.#bySelector.get(selectorKey(before))?.delete(key);
+    if (now) {
+      this.#specs.set(key, now);
+      if (now.selector) {
+        const at = selectorKey(now);
+        let keys = this.#bySelector.get(at);
+        if (!keys) this.#bySelector.set(at, keys = new Set());
+        keys.add(key);
+      }
+    } else {
+      this.#specs.delete(key);
+    }
+    this.#dirty.add(key);
+  }
+
+  setSlice(sliceKey: string, before: Slice | undefined, now: Slice | undefined): void {
+    for (const slice of [before, now]) {
+      if (!slice || slice.service === "") continue;
+      const key = serviceKey({ namespace: slice.namespace, name: slice.service });
+      this.#dirty.add(key);
+      let slices = this.#slices.get(key);
+      if (!slices) this.#slices.set(key, slices = new Map());
+      if (slice === now) slices.set(sliceKey, now);
+      else slices.delete(sliceKey);
+      if (slices.size === 0) this.#slices.delete(key);
+    }
+    this.#count(now, 1);
+    this.#count(before, -1);
+  }
+
+  setPod(before: PodSpec | undefined, now: PodSpec | undefined): void {
+    const { namespace, name } = (now ?? before)!;
+    for (const pod of [before, now]) {
+      for (const [label, value] of Object.entries(pod?.labels ?? {})) {
+        const at = `${namespace}/${label}=${value}`;
+        let pods = this.#pods.get(at);
+        if (!pods) this.#pods.set(at, pods = new Map());
+        if (pod === now) pods.set(name, now!);
+        else pods.delete(name);
+        if (pods.size === 0) this.#pods.delete(at);
+        for (const key of this.#bySelector.get(at) ?? []) this.#dirty.add(key);
+      }
+    }
+    if (before && before.uid !== now?.uid) this.#gone.add(before.uid);
+    if (now) this.#gone.delete(now.uid);
+  }
+
+  /** Recomputes what was touched. `podsGone`: uids nothing names any more. */
+  flush(): { changed: boolean; podsGone: string[] } {
+    let changed = false;
+    for (const key of this.#dirty) {
+      const spec = this.#specs.get(key);
+      const before = this.#services.get(key);
+      if (!spec) {
+        changed = this.#services.delete(key) || changed;
+        continue;
+      }
+      const now = mergeService(spec, this.#slicesOf(key, spec));
+      if (before && JSON.stringify(before) === JSON.stringify(now)) continue;
+      this.#services.set(key, now);
+      changed = true;
+    }
+    this.#dirty.clear();
+    const podsGone = [...this.#gone];
+    this.#gone.clear();
+    return { changed, podsGone };
+  }
+
+  #slicesOf(key: string, spec: ServiceSpec): Slice[] {
+    const slices = [...this.#slices.get(key)?.values() ?? []];
+    const pods = this.#pods.get(selectorKey(spec));
+    return pods ? [...slices, ...slicesOfPods(spec, pods.values())] : slices;
+  }
+
+  #count(slice: Slice | undefined, by: number): void {
+    for (const { pod } of slice?.endpoints ?? []) {
+      if (!pod?.uid) continue;
+      const count = (this.#uids.get(pod.uid) ?? 0) + by;
+      if (count > 0) {
+        this.#uids.set(pod.uid, count);
+        this.#gone.delete(pod.uid);
+      } else {
+        this.#uids.delete(pod.uid);
+        this.#gone.add(pod.uid);
+      }
+    }
+  }
+}
+
+function selectorKey(spec: ServiceSpec): string {
+  const [first] = Object.entries(spec.selector ?? {});
+  return first ? `${spec.namespace}/${first[0]}=${first[1]}` : "";
+}

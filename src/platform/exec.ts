@@ -1,0 +1,101 @@
+import { spawn } from "node:child_process";
+import { access, constants } from "node:fs/promises";
+import { join, resolve as resolvePath } from "node:path";
+
+export interface RunOptions {
+  readonly command: string;
+  readonly args: readonly string[];
+  /** The whole environment; nothing of this process's own is added. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  /** Give it this process's stdin and stderr (a terminal), so that it can ask the user. */
+  readonly terminal: boolean;
+  readonly deadlineMs: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface RunResult {
+  readonly stdout: string;
+  /** The last 4 KiB; empty when it went to the terminal. */
+  readonly stderr: string;
+  readonly code: number | null;
+  /** `missing`: no such program. `denied`: not executable. */
+  readonly problem?: "missing" | "denied" | "timeout" | "unstartable";
+  readonly detail?: string;
+}
+
+/**
+ * Finds a program the way a shell with that environment would; undefined when
+ * there is none. Done here because the lookup must use the given PATH, not
+ * this process's own.
+ */
+export async function findProgram(
+  command: string,
+  env: Readonly<Record<string, string>>,
+  cwd: string,
+): Promise<string | undefined> {
+  const candidates = command.includes("/")
+    ? [resolvePath(cwd, command)]
+    : (env.PATH ?? "").split(":").map((folder) => join(resolvePath(cwd, folder || "."), command));
+  for (const path of candidates) {
+    try {
+      await access(path, constants.X_OK);
+      return path;
+    } catch {
+      // Not here.
+    }
+  }
+  return undefined;
+}
+
+/** More is not a credential, and must not fill the memory. */
+const MAX_STDOUT = 1 << 20;
+
+/** Runs a program to its end; never throws for what the program does. */
+export function run(options: RunOptions): Promise<RunResult> {
+  return new Promise((resolve, reject) => {
+    options.signal?.throwIfAborted();
+    let stdout = "";
+    let stderr = "";
+    let problem: Pick<RunResult, "problem" | "detail"> = {};
+    const child = spawn(options.command, [...options.args], {
+      cwd: options.cwd,
+      env: { ...options.env },
+      stdio: [
+        options.terminal ? "inherit" : "ignore",
+        "pipe",
+        options.terminal ? "inherit" : "pipe",
+      ],
+    });
+    const timer = setTimeout(() => {
+      problem = { problem: "timeout" };
+      child.kill("SIGKILL");
+    }, options.deadlineMs);
+    const onAbort = () => child.kill("SIGKILL");
+    options.signal?.addEventListener("abort", onAbort, { once: true });
+    const finish = (code: number | null) => {
+      clearTimeout(timer);
+      options.signal?.removeEventListener("abort", onAbort);
+      if (options.signal?.aborted) return reject(options.signal.reason);
+      resolve({ stdout, stderr, code, ...problem });
+    };
+    child.stdout?.setEncoding("utf8").on("data", (text: string) => {
+      if (stdout.length < MAX_STDOUT) stdout += text;
+    });
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+      stderr = (stderr + text).slice(-4096);
+    });
+    child.on("error", (error: Error & { code?: string }) => {
+      problem = {
+        problem: error.code === "ENOENT"
+          ? "missing"
+          : error.code === "EACCES"
+          ? "denied"
+          : "unstartable",
+        detail: error.message,
+      };
+      finish(null);
+    });
+    child.on("close", finish);
+  });
+}

@@ -1,0 +1,341 @@
+import { Buffer } from "node:buffer";
+import type net from "node:net";
+import { createGunzip } from "node:zlib";
+import type { ApiTarget } from "../model/api_target.ts";
+import { dial, explainTls } from "./dial.ts";
+import { BodyFraming, parseHead, type ResponseHead } from "./http_wire.ts";
+import { DialError, hostPort } from "./tcp.ts";
+
+/**
+ * A small HTTP/1.1 client for API servers, over sockets of its own.
+ *
+ * Why not fetch: no `tls-server-name`, no `insecure-skip-tls-verify`. Why not
+ * node:https: in Deno 2.7 it sends no SNI for a `servername` and every TLS
+ * failure is "connection error". Here a watch can be cut at once, an idle
+ * connection can be thrown away when the network may have changed, and every
+ * wait has a deadline. See docs/decisions/0041-http-client.md.
+ */
+export interface HttpRequest {
+  readonly method?: "GET" | "POST";
+  /** Path and query, `basePath` not included. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  readonly signal?: AbortSignal;
+  /** For dialling; 10 s where absent. */
+  readonly dialDeadlineMs?: number;
+  /** From sending to the end of the response's head, in ms. */
+  readonly headDeadlineMs: number;
+  /** The longest silence inside the body, in ms; 0: no limit. */
+  readonly bodyIdleMs: number;
+  /** Never use a connection from the pool. */
+  readonly fresh?: boolean;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Lower-case names; repeated ones joined by a comma. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** Reads on; `undefined` at the end. Rejects when cut, silent for too long, or aborted. */
+  read(): Promise<Uint8Array | undefined>;
+  /** The whole body as text. */
+  text(): Promise<string>;
+  /** Gives the connection up; safe at any time. */
+  cancel(): void;
+}
+
+/** Connections kept for reuse, and for how long (servers close idle ones after minutes). */
+const IDLE_LIMIT = 4;
+const IDLE_MS = 30_000;
+const DIAL_MS = 10_000;
+/** Unread body bytes at which the socket is paused. */
+const HIGH_WATER = 1 << 20;
+
+interface Idle {
+  readonly socket: net.Socket;
+  readonly key: string;
+  readonly timer: ReturnType<typeof setTimeout>;
+  readonly drop: () => void;
+}
+
+export class HttpClient {
+  #idle: Idle[] = [];
+  #closed = false;
+  #open = new Set<net.Socket>();
+
+  /** Sends one request. Throws DialError, or the signal's reason. */
+  async request(target: ApiTarget, request: HttpRequest): Promise<HttpResponse> {
+    request.signal?.throwIfAborted();
+    const key = connectionKey(target);
+    const reused = request.fresh ? undefined : this.#takeIdle(key);
+    if (reused) {
+      try {
+        return await this.#exchange(reused, target, key, request);
+      } catch (error) {
+        // The server may have closed it while it lay idle: one more try on a
+        // new one, as every request here may be repeated.
+        if (!(error instanceof DialError) || error.kind !== "closed") throw error;
+        request.signal?.throwIfAborted();
+      }
+    }
+    const socket = await dial(target, {
+      deadlineMs: request.dialDeadlineMs ?? DIAL_MS,
+      ...(request.signal ? { signal: request.signal } : {}),
+    });
+    if (this.#closed) {
+      socket.destroy();
+      throw new DialError("closed", "the client is closed");
+    }
+    this.#open.add(socket);
+    socket.once("close", () => this.#open.delete(socket));
+    try {
+      return await this.#exchange(socket, target, key, request);
+    } catch (error) {
+      if (target.tls && error instanceof DialError && error.kind === "closed") {
+        throw await explainTls(target, request.dialDeadlineMs ?? DIAL_MS) ?? error;
+      }
+      throw error;
+    }
+  }
+
+  /** Drops pooled connections: after sleep or a change of network they may be dead. */
+  dropIdle(): void {
+    for (const idle of this.#idle.splice(0)) idle.drop();
+  }
+
+  /** Ends every connection, busy ones too. */
+  close(): void {
+    this.#closed = true;
+    this.dropIdle();
+    for (const socket of this.#open) socket.destroy();
+    this.#open.clear();
+  }
+
+  #takeIdle(key: string): net.Socket | undefined {
+    const at = this.#idle.findLastIndex((idle) => idle.key === key);
+    if (at < 0) return undefined;
+    const [idle] = this.#idle.splice(at, 1);
+    clearTimeout(idle!.timer);
+    idle!.socket.off("close", idle!.drop);
+    idle!.socket.off("data", idle!.drop);
+    return idle!.socket;
+  }
+
+  #keep(socket: net.Socket, key: string): void {
+    if (this.#closed || socket.destroyed) {
+      socket.destroy();
+      return;
+    }
+    const drop = () => {
+      clearTimeout(timer);
+      this.#idle = this.#idle.filter((idle) => idle.socket !== socket);
+      socket.destroy();
+    };
+    const timer = setTimeout(drop, IDLE_MS);
+    // Data nobody asked for, or the end: not to be used again.
+    socket.once("close", drop);
+    socket.once("data", drop);
+    socket.resume();
+    this.#idle.push({ socket, key, timer, drop });
+    if (this.#idle.length > IDLE_LIMIT) this.#idle[0]!.drop();
+  }
+
+  #exchange(
+    socket: net.Socket,
+    target: ApiTarget,
+    key: string,
+    request: HttpRequest,
+  ): Promise<HttpResponse> {
+    const exchange = new Exchange(socket, request, () => this.#keep(socket, key));
+    socket.write(requestText(target, request));
+    return exchange.head();
+  }
+}
+
+/** One request and its response on one connection. */
+class Exchange {
+  readonly #socket: net.Socket;
+  readonly #request: HttpRequest;
+  readonly #release: () => void;
+  readonly #chunks: Uint8Array[] = [];
+  #queued = 0;
+  #pending: Buffer | undefined = Buffer.alloc(0);
+  #framing: BodyFraming | undefined;
+  #head = Promise.withResolvers<ResponseHead>();
+  #wake: (() => void) | undefined;
+  #ended = false;
+  #failure: unknown;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(socket: net.Socket, request: HttpRequest, release: () => void) {
+    this.#socket = socket;
+    this.#request = request;
+    this.#release = release;
+    this.#head.promise.catch(() => {});
+    socket.on("data", this.#onData);
+    socket.on("error", this.#onError);
+    socket.on("close", this.#onClose);
+    socket.on("end", this.#onClose);
+    request.signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (request.signal?.aborted) this.#onAbort();
+    this.#arm(request.headDeadlineMs, "answer");
+    socket.resume();
+  }
+
+  async head(): Promise<HttpResponse> {
+    const head = await this.#head.promise;
+    const zipped = head.headers.get("content-encoding") === "gzip";
+    const read = zipped ? this.#unzipped() : () => this.#read();
+    return {
+      status: head.status,
+      headers: head.headers,
+      read,
+      text: async () => {
+        const decoder = new TextDecoder();
+        const parts: string[] = [];
+        for (let chunk = await read(); chunk; chunk = await read()) {
+          parts.push(decoder.decode(chunk, { stream: true }));
+        }
+        parts.push(decoder.decode());
+        return parts.join("");
+      },
+      cancel: () => this.#fail(new DialError("closed", "the response was given up")),
+    };
+  }
+
+  async #read(): Promise<Uint8Array | undefined> {
+    while (true) {
+      const chunk = this.#chunks.shift();
+      if (chunk) {
+        this.#queued -= chunk.length;
+        if (this.#queued < HIGH_WATER / 2) this.#socket.resume();
+        return chunk;
+      }
+      if (this.#failure !== undefined) throw this.#failure;
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  #unzipped(): () => Promise<Uint8Array | undefined> {
+    const gunzip = createGunzip();
+    const iterator = gunzip[Symbol.asyncIterator]();
+    const feed = async () => {
+      for (let chunk = await this.#read(); chunk; chunk = await this.#read()) {
+        if (!gunzip.write(chunk)) await new Promise((resolve) => gunzip.once("drain", resolve));
+      }
+      gunzip.end();
+    };
+    feed().catch((error) => gunzip.destroy(error));
+    return async () => {
+      const next = await iterator.next();
+      return next.done ? undefined : next.value as Uint8Array;
+    };
+  }
+
+  #onData = (data: Buffer): void => {
+    try {
+      if (this.#framing) return this.#body(data);
+      this.#pending = Buffer.concat([this.#pending!, data]);
+      const parsed = parseHead(this.#pending);
+      if (!parsed) return;
+      this.#pending = undefined;
+      this.#framing = new BodyFraming(parsed.head);
+      this.#head.resolve(parsed.head);
+      this.#body(parsed.rest);
+    } catch (error) {
+      this.#fail(new DialError("closed", `broken HTTP response (${String(error)})`));
+    }
+  };
+
+  #body(data: Buffer): void {
+    this.#arm(this.#request.bodyIdleMs, "data");
+    for (const piece of this.#framing!.push(data)) {
+      this.#chunks.push(piece);
+      this.#queued += piece.length;
+    }
+    if (this.#queued > HIGH_WATER) this.#socket.pause();
+    if (this.#framing!.done) this.#finish();
+    this.#wakeUp();
+  }
+
+  #finish(): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#detach();
+    if (this.#framing!.reusable) this.#release();
+    else this.#socket.destroy();
+  }
+
+  #onError = (error: Error): void => {
+    this.#fail(new DialError("closed", `the connection broke (${error.message})`, error));
+  };
+
+  #onClose = (): void => {
+    if (this.#framing?.endsWithConnection) {
+      this.#finish();
+      this.#wakeUp();
+    } else {
+      this.#fail(new DialError("closed", "the server closed the connection"));
+    }
+  };
+
+  #onAbort = (): void => this.#fail(this.#request.signal!.reason);
+
+  #fail(error: unknown): void {
+    if (this.#ended || this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#detach();
+    this.#socket.destroy();
+    this.#head.reject(error);
+    this.#wakeUp();
+  }
+
+  #wakeUp(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+
+  #arm(ms: number, what: string): void {
+    clearTimeout(this.#timer);
+    if (ms <= 0) return;
+    this.#timer = setTimeout(
+      () => this.#fail(new DialError("timeout", `no ${what} within ${ms / 1000} s`)),
+      ms,
+    );
+  }
+
+  #detach(): void {
+    clearTimeout(this.#timer);
+    this.#request.signal?.removeEventListener("abort", this.#onAbort);
+    this.#socket.off("data", this.#onData);
+    this.#socket.off("error", this.#onError);
+    this.#socket.off("close", this.#onClose);
+    this.#socket.off("end", this.#onClose);
+    this.#socket.on("error", () => {});
+  }
+}
+
+function requestText(target: ApiTarget, request: HttpRequest): string {
+  const lines = [
+    `${request.method ?? "GET"} ${target.basePath}${request.path} HTTP/1.1`,
+    `host: ${hostPort(target)}`,
+    "accept-encoding: gzip",
+  ];
+  const add = (name: string, value: string) => {
+    if (/[\r\n\0]/.test(name + value)) {
+      throw new DialError("closed", `header "${name}" holds a line break`);
+    }
+    lines.push(`${name}: ${value}`);
+  };
+  for (const [name, value] of Object.entries(target.headers)) add(name, value);
+  for (const [name, value] of target.repeatedHeaders ?? []) add(name, value);
+  for (const [name, value] of Object.entries(request.headers ?? {})) add(name, value);
+  if (request.body !== undefined) lines.push(`content-length: ${Buffer.byteLength(request.body)}`);
+  return `${lines.join("\r\n")}\r\n\r\n${request.body ?? ""}`;
+}
+
+/** Connections are shared only where everything that makes them is equal. */
+function connectionKey(target: ApiTarget): string {
+  return JSON.stringify([target.host, target.port, target.tls, target.proxyUrl]);
+}
