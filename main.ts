@@ -2,7 +2,12 @@
 import process from "node:process";
 import { roleOf } from "./src/hosts/role.ts";
 
-const role = roleOf({ uid: process.getuid?.(), euid: process.geteuid?.(), args: Deno.args });
+const role = roleOf({
+  uid: process.getuid?.(),
+  euid: process.geteuid?.(),
+  invokedAs: process.argv0,
+  args: Deno.args,
+});
 
 switch (role) {
   case "helper": {

@@ -5,15 +5,18 @@ export interface RoleFacts {
   /** Real and effective user ids; undefined where the system has none. */
   readonly uid: number | undefined;
   readonly euid: number | undefined;
+  /** The name this program was started by, with or without its folder. */
+  readonly invokedAs: string;
   readonly args: readonly string[];
 }
 
 /**
  * The role of this process. A set-uid copy is the helper and nothing else,
- * whatever its arguments say.
+ * whatever its arguments say. The background roles go by the name `czfwd`:
+ * for `czctl`, `svc` is kubectl's short name of a kind.
  */
 export function roleOf(facts: RoleFacts): Role {
   if (facts.uid !== facts.euid) return "helper";
-  if (facts.args[0] === "helper" || facts.args[0] === "svc") return facts.args[0];
-  return "cli";
+  if (facts.invokedAs.split("/").at(-1) !== "czfwd") return "cli";
+  return facts.args[0] === "helper" || facts.args[0] === "svc" ? facts.args[0] : "cli";
 }

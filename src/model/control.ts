@@ -153,5 +153,7 @@ export interface StatusInfo {
     readonly reason?: string;
   };
   readonly inspector: { readonly url?: string; readonly reason?: string };
+  /** Sessions that are being opened, or undone after that failed or was cancelled. */
+  readonly opening?: number;
   readonly sessions: readonly SessionInfo[];
 }

@@ -1,0 +1,37 @@
+import { EXIT } from "../../model/errors.ts";
+import type { Finding } from "../../session/doctor.ts";
+import type { CliContext } from "../context.ts";
+import { columns, count, plain } from "../text.ts";
+
+/** `czctl doctor [--fix]`; exit code 1 when a problem is left. */
+export async function doctor(
+  options: { readonly fix?: true | undefined },
+  context: CliContext,
+): Promise<number> {
+  const { print, signal } = context;
+  const { runDoctor } = await import("../../session/doctor.ts");
+  print.progress("Looking around");
+  const findings = await runDoctor({ paths: context.paths(), fix: options.fix === true, signal });
+  const problems = findings.filter((finding) => finding.state === "problem").length;
+  if (print.format === "json") print.json({ findings });
+  else for (const line of findingLines(findings)) print.line(line);
+  return problems === 0 ? EXIT.done : EXIT.failed;
+}
+
+/** One line per finding, its mend below it, and a sum at the end. */
+export function findingLines(findings: readonly Finding[]): string[] {
+  const mark = { ok: "ok", warning: "!", problem: "!!", fixed: "fixed" };
+  const table = columns(
+    findings.map((finding) => [mark[finding.state], finding.subject, finding.text].map(plain)),
+  );
+  const lines = findings.flatMap((finding, at) => {
+    const mend = finding.state === "ok" || finding.mend === undefined
+      ? []
+      : [`       mend: ${plain(finding.mend)}`];
+    return [table[at]!, ...mend];
+  });
+  const problems = findings.filter((finding) => finding.state === "problem").length;
+  const warnings = findings.filter((finding) => finding.state === "warning").length;
+  if (problems + warnings === 0) return [...lines, "Nothing is wrong"];
+  return [...lines, `${count(problems, "problem")}, ${count(warnings, "warning")}`];
+}

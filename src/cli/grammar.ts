@@ -1,0 +1,33 @@
+import { kindOf } from "./kinds.ts";
+
+/** Commands that may also stand behind their workload, as in the guide's older order. */
+const TRAILING = new Set(["teleport", "environment", "env", "configuration"]);
+
+export interface CommandLine {
+  /** What the parser gets. */
+  readonly args: readonly string[];
+  /** What stood behind the first `--`; undefined when there was none. */
+  readonly program: readonly string[] | undefined;
+}
+
+/**
+ * Brings a command line into the one order the parser knows:
+ * `KIND NAME teleport -n NS` becomes `teleport KIND NAME -n NS`, and a program
+ * behind `--` is set apart.
+ */
+export function readCommandLine(argv: readonly string[]): CommandLine {
+  // The shell asks about a line under way; its dashes are not ours.
+  if (argv[0] === "__complete") return { args: argv, program: undefined };
+  const dashes = argv.indexOf("--");
+  const args = dashes === -1 ? argv : argv.slice(0, dashes);
+  const program = dashes === -1 ? undefined : argv.slice(dashes + 1);
+  const first = args[0];
+  if (first === undefined) return { args, program };
+  const slash = first.indexOf("/");
+  if (kindOf(slash === -1 ? first : first.slice(0, slash)) === undefined) return { args, program };
+  // A workload may itself be called "teleport": its name is never taken for the command.
+  const from = slash === -1 ? 2 : 1;
+  const at = args.findIndex((arg, index) => index >= from && TRAILING.has(arg));
+  if (at === -1) return { args, program };
+  return { args: [args[at]!, ...args.slice(0, at), ...args.slice(at + 1)], program };
+}

@@ -1,0 +1,69 @@
+import { CzctlError } from "../model/errors.ts";
+import type { WorkloadKind } from "../model/control.ts";
+import { didYouMean } from "../cluster/near_match.ts";
+
+/** Kinds with kubectl's plural and short names (`kubectl api-resources`). */
+export const KINDS: Readonly<Record<WorkloadKind, readonly string[]>> = {
+  namespace: ["namespaces", "ns"],
+  deployment: ["deployments", "deploy"],
+  statefulset: ["statefulsets", "sts"],
+  daemonset: ["daemonsets", "ds"],
+  replicaset: ["replicasets", "rs"],
+  job: ["jobs"],
+  cronjob: ["cronjobs", "cj"],
+  pod: ["pods", "po"],
+  service: ["services", "svc"],
+};
+
+const BY_NAME = new Map<string, WorkloadKind>(
+  Object.entries(KINDS).flatMap(([kind, others]) =>
+    [kind, ...others].map((name) => [name, kind as WorkloadKind] as const)
+  ),
+);
+
+/** The kind a word means, in any case and with an API group as kubectl prints it (`deployment.apps`). */
+export function kindOf(word: string): WorkloadKind | undefined {
+  return BY_NAME.get(word.toLowerCase().replace(/\.(v\d\w*\.)?(apps|batch)$/, ""));
+}
+
+export interface WorkloadArguments {
+  readonly kind: WorkloadKind;
+  readonly name: string;
+  /** Operands behind the workload. */
+  readonly rest: readonly string[];
+}
+
+/**
+ * Reads `KIND NAME` or `KIND/NAME` from the operands of a command.
+ * Throws CzctlError `usage`.
+ */
+export function parseWorkload(operands: readonly string[], command: string): WorkloadArguments {
+  const [first, second, ...others] = operands;
+  if (first === undefined) {
+    throw usage(`Cannot ${command}: no workload is named`, command);
+  }
+  const slash = first.indexOf("/");
+  const word = slash === -1 ? first : first.slice(0, slash);
+  const kind = kindOf(word);
+  if (kind === undefined) {
+    throw usage(`Unknown kind "${word}"${didYouMean(word, BY_NAME.keys())}`, command);
+  }
+  if (slash !== -1) {
+    const name = checkName(first.slice(slash + 1), first, command);
+    return { kind, name, rest: second === undefined ? [] : [second, ...others] };
+  }
+  if (second === undefined) throw usage(`Cannot ${command} a ${kind}: no name is given`, command);
+  return { kind, name: checkName(second, second, command), rest: others };
+}
+
+function checkName(name: string, typed: string, command: string): string {
+  // DNS subdomain (RFC 1123), which every workload's name is; the API server checks the rest.
+  if (/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) return name;
+  throw usage(`Not a name of Kubernetes: "${typed}"`, command);
+}
+
+function usage(message: string, command: string): CzctlError {
+  return new CzctlError("usage", message, {
+    hint: `Like this: czctl ${command} deployment NAME -n NAMESPACE; see czctl ${command} --help`,
+  });
+}

@@ -1,0 +1,113 @@
+import { ascii, pad, plain, plainJson, plainLines } from "./text.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** Where the right column of steps begins. */
+const DETAIL_COLUMN = 48;
+
+export type OutputFormat = "text" | "json";
+
+/**
+ * All that a command says. Facts go to standard output; progress, notes and
+ * errors to standard error, so that a pipe gets facts alone. Everything is
+ * made harmless for a terminal here, once.
+ */
+export class Printer {
+  /** With `json`, only `json()` writes to standard output. */
+  format: OutputFormat = "text";
+  /** `-q`: nothing but facts that were asked for, and errors. */
+  quiet = false;
+  #progressShown = false;
+  #lastProgress = "";
+
+  constructor(readonly terminal: Terminal) {}
+
+  /** A line of facts. */
+  line(text = ""): void {
+    this.#clearProgress();
+    this.terminal.stdout.write(`${this.#styled(plain(text))}\n`);
+  }
+
+  /** Text as it is, for a file or a pipe; on a terminal, made harmless. */
+  raw(text: string): void {
+    this.#clearProgress();
+    this.terminal.stdout.write(this.terminal.stdout.isTerminal ? plainLines(text) : text);
+  }
+
+  json(value: unknown): void {
+    this.#clearProgress();
+    this.terminal.stdout.write(`${plainJson(value)}\n`);
+  }
+
+  /** A finished step. */
+  step(label: string, detail: string): void {
+    if (this.quiet || this.format === "json") return;
+    this.#clearProgress();
+    const mark = this.terminal.unicode ? "✔" : "ok";
+    const text = `${pad(plain(label), DETAIL_COLUMN)} ${plain(detail)}`.trimEnd();
+    this.terminal.stdout.write(`  ${this.#colored(32, mark)} ${this.#styled(text)}\n`);
+  }
+
+  /** Something to know; nothing failed. */
+  note(text: string): void {
+    if (this.quiet) return;
+    this.#clearProgress();
+    this.terminal.stderr.write(`  ${this.#colored(33, "!")} ${this.#styled(plain(text))}\n`);
+  }
+
+  /** A plain line for people, beside the facts. */
+  say(text: string): void {
+    if (this.quiet) return;
+    this.#clearProgress();
+    const stream = this.format === "json" ? this.terminal.stderr : this.terminal.stdout;
+    stream.write(`${this.#styled(plain(text))}\n`);
+  }
+
+  /** What is under way: one changing line on a terminal, plain lines elsewhere. */
+  progress(text: string): void {
+    if (this.quiet) return;
+    const stream = this.terminal.stderr;
+    const line = this.#styled(`  ${plain(text)}`);
+    if (!stream.isTerminal) {
+      if (line !== this.#lastProgress) stream.write(`${line}\n`);
+      this.#lastProgress = line;
+      return;
+    }
+    const shown = [...line].slice(0, stream.columns() - 1).join("");
+    stream.write(`\r${shown}\x1b[K`);
+    this.#progressShown = true;
+  }
+
+  /** A failure: what and why, then what to do about it. */
+  error(message: string, hint?: string): void {
+    this.#clearProgress();
+    const text = `${this.#colored(31, "error:")} ${this.#styled(plain(message))}\n`;
+    this.terminal.stderr.write(
+      hint === undefined ? text : `${text}  ${this.#styled(plain(hint))}\n`,
+    );
+  }
+
+  /** Text of several lines to standard error: help after a wrong command line, a stack. */
+  errorLines(text: string): void {
+    this.#clearProgress();
+    this.terminal.stderr.write(plainLines(text));
+  }
+
+  /** Takes the progress line away; call before another program writes. */
+  finish(): void {
+    this.#clearProgress();
+  }
+
+  #clearProgress(): void {
+    if (!this.#progressShown) return;
+    this.#progressShown = false;
+    this.terminal.stderr.write("\r\x1b[K");
+  }
+
+  #styled(text: string): string {
+    return this.terminal.unicode ? text : ascii(text);
+  }
+
+  #colored(code: number, text: string): string {
+    return this.terminal.color ? `\x1b[${code}m${text}\x1b[0m` : text;
+  }
+}

@@ -1,0 +1,125 @@
+import { CzctlError } from "../../model/errors.ts";
+import type { SessionInfo } from "../../model/control.ts";
+import { CannotStart, runInForeground } from "../../platform/children.ts";
+import type { CliContext } from "../context.ts";
+import { controlClient, follow } from "../control.ts";
+import { defined } from "../options.ts";
+import { chooseSession, openSessions } from "../session/close.ts";
+import { open, teleportRequest } from "../teleport/action.ts";
+import type { RunOptions } from "./command.ts";
+
+/** As shells have it: a program that is not there. */
+const NOT_FOUND_EXIT = 127;
+
+/** `czctl run [KIND NAME] -- PROGRAM`; resolves with the program's exit code. */
+export async function run(
+  operands: readonly string[],
+  options: RunOptions,
+  context: CliContext,
+): Promise<number> {
+  if (context.program === undefined || context.program.length === 0) {
+    throw new CzctlError("usage", "No program is named", {
+      hint: "Like this: czctl run -- npm start",
+    });
+  }
+  if (operands.length === 0) {
+    const sessions = await openSessions(controlClient(context), context);
+    if (sessions.length === 0) {
+      throw new CzctlError("failed", "Cannot run a program in a session: none is open", {
+        hint: `Open one for it: czctl run KIND NAME -- ${context.program.join(" ")}`,
+      });
+    }
+    const session = chooseSession(sessions, options.session);
+    return await runWithSession({ session, already: true }, options, context);
+  }
+  if (options.session !== undefined) {
+    throw new CzctlError("usage", "A workload and --session are named together", {
+      hint: "Give one of them; see czctl run --help",
+    });
+  }
+  const request = teleportRequest(operands, { ...options, shortNames: true }, context);
+  return await runWithSession(await open(request, context), options, context);
+}
+
+/**
+ * Runs the program behind `--` with the environment of the session's workload;
+ * closes the session at its end if it was opened for it.
+ */
+export async function runWithSession(
+  opened: { readonly session: SessionInfo; readonly already: boolean },
+  options: Pick<RunOptions, "container" | "kubeconfig">,
+  context: CliContext,
+): Promise<number> {
+  try {
+    return await runProgram(opened.session, options, context);
+  } finally {
+    if (!opened.already) await closeQuietly(opened.session, context);
+  }
+}
+
+async function runProgram(
+  session: SessionInfo,
+  options: Pick<RunOptions, "container" | "kubeconfig">,
+  context: CliContext,
+): Promise<number> {
+  const { print, signal } = context;
+  const variables = await variablesOf(session, options, context);
+  signal.throwIfAborted();
+  print.finish();
+  const takeBack = context.handOverInterrupts();
+  const [command, ...args] = context.program!;
+  try {
+    return await runInForeground(command!, args, { ...context.env, ...variables });
+  } catch (error) {
+    if (!(error instanceof CannotStart)) throw error;
+    print.error(`Cannot start "${command}": ${error.message}`, "Check its name and PATH");
+    return NOT_FOUND_EXIT;
+  } finally {
+    takeBack();
+  }
+}
+
+async function variablesOf(
+  session: SessionInfo,
+  options: Pick<RunOptions, "container" | "kubeconfig">,
+  context: CliContext,
+): Promise<Record<string, string>> {
+  // A namespace has services and no environment of its own.
+  if (session.workload.kind === "namespace") return {};
+  const { workloadEnvironment } = await import("../../session/environment.ts");
+  context.print.progress("Reading the environment");
+  const found = await workloadEnvironment({
+    ...session.workload,
+    context: session.context,
+    ...defined({ kubeconfig: options.kubeconfig, container: options.container }),
+    cwd: context.cwd,
+    env: context.env,
+    serviceAddress: addressesOf([session]),
+    signal: context.signal,
+  });
+  for (const note of found.notes) context.print.note(note);
+  return Object.fromEntries(found.variables);
+}
+
+/** Local addresses of the sessions' services, for variables such as WEB_SERVICE_HOST. */
+export function addressesOf(
+  sessions: readonly SessionInfo[],
+): (namespace: string, service: string) => string | undefined {
+  const addresses = new Map<string, string>();
+  for (const service of sessions.flatMap((session) => session.services)) {
+    if (service.address === undefined || service.pod !== undefined) continue;
+    addresses.set(`${service.namespace}/${service.name}`, service.address);
+  }
+  return (namespace, service) => addresses.get(`${namespace}/${service}`);
+}
+
+async function closeQuietly(session: SessionInfo, context: CliContext): Promise<void> {
+  try {
+    // Not with the context's signal: an interrupt is why we may be here.
+    await follow(controlClient(context).close(session.id, false), context.print);
+  } catch (error) {
+    context.print.note(
+      `Cannot close session ${session.id}: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}

@@ -1,0 +1,91 @@
+import { CzctlError } from "../../model/errors.ts";
+import type { SessionInfo } from "../../model/control.ts";
+import type { CliContext } from "../context.ts";
+import { controlClient, follow, ifRunning, workloadName } from "../control.ts";
+import type { ControlClient } from "../control_client.ts";
+import { count } from "../text.ts";
+
+/** `czctl session close [ID] [--all] [--force]`. */
+export async function close(
+  id: string | undefined,
+  options: { readonly all?: true | undefined; readonly force?: true | undefined },
+  context: CliContext,
+): Promise<number> {
+  if (id !== undefined && options.all) {
+    throw new CzctlError("usage", "A session and --all are named together", {
+      hint: "Give one of them: czctl session close ID, or czctl session close --all",
+    });
+  }
+  const client = controlClient(context);
+  const sessions = await openSessions(client, context);
+  if (sessions.length === 0 && id === undefined) {
+    context.print.say("No session is open: nothing to close");
+    if (context.print.format === "json") context.print.json({ closed: [] });
+    return 0;
+  }
+  if (options.all) return await closeSession(client, undefined, options.force === true, context);
+  const chosen = chooseSession(sessions, id);
+  return await closeSession(client, chosen.id, options.force === true, context);
+}
+
+/** The open sessions; none when no svc is running, after cleaning up what a dead one left. */
+export async function openSessions(
+  client: ControlClient,
+  context: CliContext,
+): Promise<readonly SessionInfo[]> {
+  const sessions = await ifRunning(() => client.sessions(context.signal));
+  if (sessions !== undefined) return sessions;
+  const { recoverLeftovers } = await import("../leftovers.ts");
+  await recoverLeftovers(context);
+  return [];
+}
+
+/**
+ * The session an id or its beginning means; without one, the only session.
+ * Throws CzctlError `not_found` or `usage`.
+ */
+export function chooseSession(
+  sessions: readonly SessionInfo[],
+  id: string | undefined,
+): SessionInfo {
+  const list = sessions.map((session) => `${session.id} (${workloadName(session)})`).join(", ");
+  const found = id === undefined
+    ? sessions
+    : sessions.filter((session) => session.id.startsWith(id));
+  const exact = found.find((session) => session.id === id) ?? found[0];
+  if (exact === undefined) {
+    throw new CzctlError(
+      "not_found",
+      id === undefined ? "No session is open" : `Session "${id}" not found`,
+      { hint: sessions.length === 0 ? "No session is open" : `Open sessions: ${list}` },
+    );
+  }
+  if (found.length > 1 && exact.id !== id) {
+    throw new CzctlError(
+      "usage",
+      id === undefined
+        ? `${found.length} sessions are open: ${list}`
+        : `"${id}" begins the id of ${found.length} sessions: ${list}`,
+      { hint: "Name one by its id; czctl session close --all closes all" },
+    );
+  }
+  return exact;
+}
+
+/** Closes one session, or all without an id, and says which. */
+export async function closeSession(
+  client: ControlClient,
+  id: string | undefined,
+  force: boolean,
+  { print, signal }: CliContext,
+): Promise<number> {
+  const { closed } = await follow(client.close(id, force, signal), print);
+  for (const session of closed) {
+    print.step(
+      `closed ${workloadName(session)}`,
+      `${count(session.services.length, "service")} of ${session.namespaces.join(", ")}`,
+    );
+  }
+  if (print.format === "json") print.json({ closed: closed.map((session) => session.id) });
+  return 0;
+}

@@ -1,0 +1,152 @@
+import { CzctlError, messageOf } from "../../model/errors.ts";
+import type { SessionInfo, TeleportRequest } from "../../model/control.ts";
+import { systemClock } from "../../platform/clock.ts";
+import type { CliContext } from "../context.ts";
+import { controlClient, follow, ifRunning, workloadName } from "../control.ts";
+import type { ControlClient } from "../control_client.ts";
+import { parseWorkload } from "../kinds.ts";
+import { defined } from "../options.ts";
+import { clean } from "./clean.ts";
+import type { TeleportOptions } from "./command.ts";
+
+/** After Ctrl-C, how long to wait until what was done is undone, in ms. */
+const UNDO_MS = 10_000;
+
+/** `czctl teleport`: opens a session, or with `--clean` closes it. */
+export async function teleport(
+  operands: readonly string[],
+  options: TeleportOptions,
+  context: CliContext,
+): Promise<number> {
+  if (options.clean) return await clean(operands, options, context);
+  const request = teleportRequest(operands, options, context);
+  const opened = await open(request, context);
+  if (context.program === undefined) {
+    if (context.print.format === "json") {
+      context.print.json({ session: opened.session, already: opened.already });
+    }
+    return 0;
+  }
+  const { runWithSession } = await import("../run/action.ts");
+  return await runWithSession(opened, options, context);
+}
+
+/** Throws CzctlError `usage`. */
+export function teleportRequest(
+  operands: readonly string[],
+  options: Omit<TeleportOptions, "output">,
+  context: Pick<CliContext, "cwd" | "env" | "program">,
+): TeleportRequest {
+  const { kind, name, rest } = parseWorkload(operands, "teleport");
+  if (rest.length > 0) {
+    throw usage(`Unexpected argument "${rest[0]}"`, "A program to run comes behind --");
+  }
+  if (context.program?.length === 0) {
+    throw usage(
+      "No program is named behind --",
+      "Like this: czctl teleport KIND NAME -- npm start",
+    );
+  }
+  if (options.envFile === undefined) {
+    for (const flag of ["format", "onChange", "force"] as const) {
+      if (options[flag] === undefined) continue;
+      const spelled = flag === "onChange" ? "--on-change" : `--${flag}`;
+      throw usage(`${spelled} needs an environment file`, "Name one with -f FILE");
+    }
+  }
+  if (kind === "namespace" && options.namespace !== undefined && options.namespace !== name) {
+    throw usage(
+      `Two namespaces are named: "${name}" and "${options.namespace}"`,
+      `To have both: czctl teleport namespace ${name} -a ${options.namespace}`,
+    );
+  }
+  if (kind === "namespace" && options.envFile !== undefined) {
+    throw usage(
+      "A namespace has no environment for -f",
+      "Name a workload instead: czctl teleport deployment NAME -f FILE",
+    );
+  }
+  return {
+    kind,
+    name,
+    ...defined({
+      namespace: options.namespace,
+      additional: options.additional,
+      allNamespaces: options.allNamespaces,
+      kubeconfig: options.kubeconfig,
+      context: options.context,
+      envFile: options.envFile,
+      format: options.format,
+      exportVariables: exportOf(options.export),
+      container: options.container,
+      force: options.force,
+      onChange: options.onChange,
+      exclude: options.exclude,
+      only: options.only,
+      labelSelector: options.selector,
+      shortNames: options.shortNames ? undefined : false,
+      clusterDomain: options.clusterDomain,
+      domain: options.domain,
+      take: options.take,
+      holdMs: options.hold,
+    }),
+    cwd: context.cwd,
+    env: context.env,
+  };
+}
+
+/** Opens the session and shows it; Ctrl-C cancels it and waits until it is undone. */
+export async function open(
+  request: TeleportRequest,
+  context: CliContext,
+): Promise<{ session: SessionInfo; already: boolean }> {
+  const { print, signal } = context;
+  const { ensureSvc } = await import("../../session/launch.ts");
+  signal.throwIfAborted();
+  await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });
+  const client = controlClient(context);
+  await client.connect(signal);
+  let outcome;
+  try {
+    outcome = await follow(client.teleport(request, signal), print);
+  } catch (error) {
+    if (signal.aborted) await waitUntilUndone(client, context);
+    throw error;
+  }
+  const { session, already } = outcome;
+  if (session === undefined) throw new Error("svc opened a session without saying which");
+  if (already) print.say(`  The session of ${workloadName(session)} is open already`);
+  for (const note of session.notes) print.note(note);
+  const status = await client.status(signal);
+  const inspect = status.inspector.url === undefined
+    ? ""
+    : `Inspect: ${status.inspector.url}      `;
+  print.say(
+    `  ${inspect}Close: czctl session close${status.sessions.length > 1 ? ` ${session.id}` : ""}`,
+  );
+  return { session, already };
+}
+
+async function waitUntilUndone(client: ControlClient, { print }: CliContext): Promise<void> {
+  print.progress("Interrupted: undoing what was done");
+  const end = systemClock.monotonic() + UNDO_MS;
+  try {
+    while (systemClock.monotonic() < end) {
+      const status = await ifRunning(() => client.status());
+      if (status === undefined || (status.opening ?? 0) === 0) return;
+      await systemClock.sleep(50);
+    }
+    print.note("Not all is undone yet; see czctl status");
+  } catch (error) {
+    print.note(`Cannot tell whether all is undone: ${messageOf(error)}`);
+  }
+}
+
+/** `--export` alone means yes; absent means the format's own default. */
+export function exportOf(value: boolean | undefined): boolean | undefined {
+  return value;
+}
+
+function usage(message: string, hint: string): CzctlError {
+  return new CzctlError("usage", message, { hint });
+}

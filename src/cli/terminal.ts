@@ -1,0 +1,56 @@
+/** One of the two streams a command writes to. */
+export interface Stream {
+  readonly isTerminal: boolean;
+  /** Width in characters; 80 where it is not known. */
+  columns(): number;
+  /** Throws BrokenPipe when nobody reads any more. */
+  write(text: string): void;
+}
+
+export interface Terminal {
+  readonly stdout: Stream;
+  readonly stderr: Stream;
+  /** Whether decoration may use more than ASCII. */
+  readonly unicode: boolean;
+  readonly color: boolean;
+}
+
+/** The reader of our output has gone (`czctl ... | head`): no failure, but nothing left to do. */
+export class BrokenPipe extends Error {
+  override readonly name = "BrokenPipe";
+}
+
+/** The terminal or pipes this process was given. `env`: NO_COLOR, TERM, LC_ALL, LC_CTYPE, LANG. */
+export function realTerminal(env: Readonly<Record<string, string>>): Terminal {
+  const isTerminal = Deno.stdout.isTerminal();
+  const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || "";
+  return {
+    stdout: stream(Deno.stdout),
+    stderr: stream(Deno.stderr),
+    unicode: isTerminal && /utf-?8/i.test(locale),
+    color: isTerminal && !env.NO_COLOR && env.TERM !== "dumb",
+  };
+}
+
+function stream(file: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean }): Stream {
+  const encoder = new TextEncoder();
+  return {
+    isTerminal: file.isTerminal(),
+    columns() {
+      try {
+        return Deno.consoleSize().columns || 80;
+      } catch {
+        return 80;
+      }
+    },
+    write(text) {
+      const bytes = encoder.encode(text);
+      try {
+        for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+      } catch (error) {
+        if (error instanceof Error && error.name === "BrokenPipe") throw new BrokenPipe();
+        throw error;
+      }
+    },
+  };
+}

@@ -1,0 +1,81 @@
+import { constants } from "node:os";
+
+/** A program cannot be started; `message` says why. */
+export class CannotStart extends Error {
+  override readonly name = "CannotStart";
+}
+
+/** Signals handed on to a child; SIGINT and SIGQUIT reach it from the terminal by themselves. */
+const PASSED_ON = ["SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;
+const FROM_TERMINAL = ["SIGINT", "SIGQUIT"] as const;
+
+/**
+ * Runs a program on this terminal with exactly this environment and resolves
+ * with its exit code, 128 + signal when a signal ended it (as shells do).
+ * Throws CannotStart.
+ */
+export async function runInForeground(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<number> {
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command(command, {
+      args: [...args],
+      env: { ...env },
+      clearEnv: true,
+      stdin: "inherit",
+      stdout: "inherit",
+      stderr: "inherit",
+    }).spawn();
+  } catch (error) {
+    throw new CannotStart(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+  const stops = [
+    ...PASSED_ON.map((signal) => on(signal, () => child.kill(signal))),
+    ...FROM_TERMINAL.map((signal) => on(signal, () => forward(child, signal))),
+  ];
+  try {
+    const status = await child.status;
+    if (status.signal === null) return status.code;
+    return 128 + (constants.signals[status.signal as keyof typeof constants.signals] ?? 0);
+  } finally {
+    stops.forEach((stop) => stop());
+  }
+}
+
+/**
+ * On a terminal the whole foreground group gets these keys' signals, and a
+ * second one would tell the child twice; without one they come to us alone.
+ */
+function forward(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  if (!Deno.stdin.isTerminal()) child.kill(signal);
+}
+
+function on(signal: Deno.Signal, act: () => void): () => void {
+  const handler = () => {
+    try {
+      act();
+    } catch {
+      // The child has ended in the meantime.
+    }
+  };
+  Deno.addSignalListener(signal, handler);
+  return () => Deno.removeSignalListener(signal, handler);
+}
+
+/** Starts a program and lets it be; false when it is not there or fails at once. */
+export async function startQuietly(command: string, args: readonly string[]): Promise<boolean> {
+  try {
+    const child = new Deno.Command(command, {
+      args: [...args],
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+    }).spawn();
+    return (await child.status).success;
+  } catch {
+    return false;
+  }
+}
