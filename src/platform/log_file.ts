@@ -65,6 +65,8 @@ function render(fields: LogFields): string {
 
 function plain(text: string): string {
   // deno-lint-ignore no-control-regex -- they are what is looked for
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (c) =>
-    c === "\n" ? " | " : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`);
+  return text.replace(
+    /[\u0000-\u001f\u007f-\u009f]/g,
+    (c) => c === "\n" ? " | " : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
 }

@@ -1,0 +1,71 @@
+import { CzctlError, messageOf } from "../model/errors.ts";
+import { codeOf } from "../platform/files.ts";
+import { type LowListener, relayPort } from "../platform/helper_process.ts";
+import { isLocalServiceAddress } from "./names.ts";
+
+const MAX_LISTENERS = 16_384;
+/** Relayed connections at once, over all ports of the user. */
+const MAX_CONNECTIONS = 8_192;
+
+/** Ports below 1024 that the helper listens on for svc. */
+export class LowPorts {
+  readonly #listeners = new Map<string, { readonly to: number; readonly listener: LowListener }>();
+  readonly #otherAddresses: () => Promise<ReadonlyMap<string, number>>;
+  #connections = 0;
+
+  /** `otherAddresses`: the addresses in other users' blocks, with the user. */
+  constructor(otherAddresses: () => Promise<ReadonlyMap<string, number>>) {
+    this.#otherAddresses = otherAddresses;
+  }
+
+  /**
+   * Relays `address:port` to `address:to`. Throws CzctlError `usage` for what
+   * is never relayed, `failed` when the port is taken or the address another
+   * user's.
+   */
+  async open(address: string, port: number, to: number): Promise<void> {
+    const where = `${address}:${port}`;
+    if (!isLocalServiceAddress(address)) throw refused(where, "it is not inside 127.1.0.0/16");
+    if (port >= 1024) throw refused(where, "only ports below 1024 need the helper");
+    if (to < 1024) throw refused(where, "it may only lead to a port an ordinary user can bind");
+    const existing = this.#listeners.get(where);
+    if (existing?.to === to) return;
+    if (this.#listeners.size >= MAX_LISTENERS) throw refused(where, "too many ports are relayed");
+    const owner = (await this.#otherAddresses()).get(address);
+    if (owner !== undefined) {
+      throw new CzctlError(
+        "failed",
+        `Cannot relay ${where}: the address belongs to user ${owner}`,
+      );
+    }
+    existing?.listener.close();
+    this.#listeners.delete(where);
+    try {
+      const listener = relayPort(address, port, to, {
+        take: () => this.#connections < MAX_CONNECTIONS && ++this.#connections > 0,
+        give: () => void this.#connections--,
+      });
+      this.#listeners.set(where, { to, listener });
+    } catch (error) {
+      const reason = codeOf(error) === "EADDRINUSE"
+        ? "another program has the port"
+        : messageOf(error);
+      throw new CzctlError("failed", `Cannot relay ${where}: ${reason}`);
+    }
+  }
+
+  shut(address: string, port: number): void {
+    const where = `${address}:${port}`;
+    this.#listeners.get(where)?.listener.close();
+    this.#listeners.delete(where);
+  }
+
+  close(): void {
+    for (const { listener } of this.#listeners.values()) listener.close();
+    this.#listeners.clear();
+  }
+}
+
+function refused(where: string, reason: string): CzctlError {
+  return new CzctlError("usage", `Cannot relay ${where}: ${reason}`);
+}

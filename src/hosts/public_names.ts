@@ -1,0 +1,53 @@
+/**
+ * Endings under which a two-label name belongs to somebody in public: `google`
+ * in a namespace called `com` must not become google.com on this machine.
+ */
+
+/** ISO 3166 country codes that are top-level domains, and the two-letter extras in the root zone. */
+const COUNTRY_CODES = new Set(
+  ("ac ad ae af ag ai al am ao aq ar as at au aw ax az ba bb bd be bf bg bh bi bj bm bn bo br bs " +
+    "bt bv bw by bz ca cc cd cf cg ch ci ck cl cm cn co cr cu cv cw cx cy cz de dj dk dm do dz ec " +
+    "ee eg er es et eu fi fj fk fm fo fr ga gb gd ge gf gg gh gi gl gm gn gp gq gr gs gt gu gw gy " +
+    "hk hm hn hr ht hu id ie il im in io iq ir is it je jm jo jp ke kg kh ki km kn kp kr kw ky kz " +
+    "la lb lc li lk lr ls lt lu lv ly ma mc md me mg mh mk ml mm mn mo mp mq mr ms mt mu mv mw mx " +
+    "my mz na nc ne nf ng ni nl no np nr nu nz om pa pe pf pg ph pk pl pm pn pr ps pt pw py qa re " +
+    "ro rs ru rw sa sb sc sd se sg sh si sj sk sl sm sn so sr ss st su sv sx sy sz tc td tf tg th " +
+    "tj tk tl tm tn to tr tt tv tw tz ua ug uk us uy uz va vc ve vg vi vn vu wf ws ye yt za zm zw")
+    .split(" "),
+);
+
+/** The old generic domains, and endings with a meaning of their own on a local network. */
+const OTHERS = new Set(
+  "com net org edu gov mil int arpa info biz local localhost localdomain onion".split(" "),
+);
+
+/** Whether `name` has two labels and its last one is a public ending czctl never touches. */
+export function isPublicTwoLabelName(name: string): boolean {
+  const labels = name.split(".");
+  const last = labels[1];
+  return labels.length === 2 && last !== undefined &&
+    (OTHERS.has(last) || COUNTRY_CODES.has(last));
+}
+
+/** Names every machine has already, besides `*.localhost`. */
+const MACHINE_NAMES = new Set([
+  "localhost",
+  "localhost4",
+  "localhost6",
+  "localhost.localdomain",
+  "localhost4.localdomain4",
+  "localhost6.localdomain6",
+  "ip6-localhost",
+  "ip6-loopback",
+  "ip6-localnet",
+  "ip6-mcastprefix",
+  "ip6-allnodes",
+  "ip6-allrouters",
+  "ip6-allhosts",
+  "broadcasthost",
+  "wpad",
+]);
+
+export function isMachineName(name: string): boolean {
+  return MACHINE_NAMES.has(name) || name.endsWith(".localhost");
+}
