@@ -1,0 +1,336 @@
+import { Buffer } from "node:buffer";
+import net from "node:net";
+import tls from "node:tls";
+
+/**
+ * A connected byte stream, as thin as the runtime allows: no WHATWG or Node
+ * streams on the way of a byte.
+ */
+export interface ByteConn {
+  /** Reads into `into`; null at the end of input. Rejects when the connection broke. */
+  read(into: Uint8Array): Promise<number | null>;
+  /** Writes some of `bytes` and says how many. Rejects when the connection broke. */
+  write(bytes: Uint8Array): Promise<number>;
+  /** Sends the end of output. On TLS that is close_notify. */
+  closeWrite(): Promise<void>;
+  /** Ends both directions at once; never throws, may be called again. */
+  close(): void;
+}
+
+/** A TCP connection that can still become a TLS one. */
+export interface TcpConn extends ByteConn {
+  /** After this only the returned connection may be used. Rejects when the handshake fails. */
+  startTls(options: TlsOptions): Promise<ByteConn>;
+}
+
+export interface TlsOptions {
+  /** Name or address to verify, and to send as SNI where it is a name. */
+  readonly serverName: string;
+  /** PEM bundle trusted besides the system's authorities (the runtime can't leave those out). */
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+  readonly insecureSkipVerify: boolean;
+}
+
+/** True when only node:tls can do it: `Deno.startTls` knows no client certificate and always verifies. */
+export function needsNodeTls(options: { cert?: string; insecureSkipVerify: boolean }): boolean {
+  return options.cert !== undefined || options.insecureSkipVerify;
+}
+
+/**
+ * Dials `host:port` with TCP_NODELAY, without which every new stream on a link
+ * waits for the far end's delayed ACK (40 ms). `nodeTls` must be true when
+ * `startTls` will need what `needsNodeTls` tells. Rejects with the runtime's
+ * error, or with the signal's reason.
+ */
+export async function connectTcp(
+  host: string,
+  port: number,
+  options: { nodeTls: boolean; signal?: AbortSignal },
+): Promise<TcpConn> {
+  return options.nodeTls
+    ? await connectNode(host, port, options.signal)
+    : await connectDeno(host, port, options.signal);
+}
+
+async function connectDeno(host: string, port: number, signal?: AbortSignal): Promise<TcpConn> {
+  const conn = await Deno.connect({
+    hostname: host,
+    port,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  conn.setNoDelay(true);
+  conn.setKeepAlive(true);
+  return {
+    ...fromDeno(conn),
+    async startTls(options) {
+      const secure = await Deno.startTls(conn, {
+        hostname: options.serverName,
+        ...(options.ca === undefined ? {} : { caCerts: [options.ca] }),
+      });
+      try {
+        await secure.handshake();
+      } catch (error) {
+        closeQuietly(secure);
+        throw error;
+      }
+      return fromDeno(secure);
+    },
+  };
+}
+
+function closeQuietly(resource: { close(): void }): void {
+  try {
+    resource.close();
+  } catch {
+    // Already closed: the runtime throws BadResource.
+  }
+}
+
+/** The connection with exactly the four calls of ByteConn, each a direct call. */
+function fromDeno(conn: Deno.Conn): ByteConn {
+  return {
+    read: (into) => conn.read(into),
+    write: (bytes) => conn.write(bytes),
+    closeWrite: () => conn.closeWrite(),
+    close: () => closeQuietly(conn),
+  };
+}
+
+function connectNode(host: string, port: number, signal?: AbortSignal): Promise<TcpConn> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const socket = net.connect({ host, port, noDelay: true, keepAlive: true });
+    const onAbort = () => {
+      socket.destroy();
+      reject(signal!.reason);
+    };
+    signal?.addEventListener("abort", onAbort, { once: true });
+    socket.once("error", (error) => {
+      signal?.removeEventListener("abort", onAbort);
+      reject(error);
+    });
+    socket.once("connect", () => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve({ ...fromNodeSocket(socket), startTls: (options) => startNodeTls(socket, options) });
+    });
+  });
+}
+
+function startNodeTls(raw: net.Socket, options: TlsOptions): Promise<ByteConn> {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({
+      socket: raw,
+      // `host` verifies an address too; `servername` may only be a name (RFC 6066).
+      host: options.serverName,
+      ...(net.isIP(options.serverName) ? {} : { servername: options.serverName }),
+      ...(options.ca === undefined ? {} : { ca: options.ca }),
+      ...(options.cert === undefined ? {} : { cert: options.cert }),
+      ...(options.key === undefined ? {} : { key: options.key }),
+      rejectUnauthorized: !options.insecureSkipVerify,
+    });
+    socket.once("error", reject);
+    raw.once("close", () => reject(new Error("Connection closed during the TLS handshake")));
+    socket.once("secureConnect", () => {
+      socket.removeListener("error", reject);
+      resolve(unwrapTlsSocket(socket) ?? fromNodeSocket(socket));
+    });
+  });
+}
+
+/**
+ * Under the TLSSocket the runtime keeps an ordinary `Deno.TlsConn`; using that
+ * one directly costs half of what Node's streams cost (docs/decisions/0020).
+ * By the time the handshake is reported a read is already under way, whose
+ * result is caught here. Undefined when this runtime is built differently:
+ * then Node's streams do the work, only slower.
+ */
+function unwrapTlsSocket(socket: tls.TLSSocket): ByteConn | undefined {
+  const handle = Reflect.get(socket, "_handle") as Record<PropertyKey, unknown> | undefined;
+  if (handle === undefined || handle === null) return undefined;
+  const field = Object.getOwnPropertySymbols(handle)
+    .find((symbol) => symbol.description === "kStreamBaseField");
+  const conn = field === undefined ? undefined : handle[field] as Deno.TlsConn | undefined;
+  if (
+    typeof conn?.read !== "function" || typeof conn.write !== "function" ||
+    typeof conn.close !== "function" || typeof conn.closeWrite !== "function" ||
+    typeof handle.onread !== "function" || typeof handle.reading !== "boolean"
+  ) return undefined;
+
+  const wasReading = handle.reading;
+  handle.reading = false;
+  handle.readStart = () => 0;
+  let first: Promise<Uint8Array | null> | undefined;
+  if (wasReading) {
+    first = new Promise((resolve) => {
+      handle.onread = (bytes: Uint8Array, count: number) =>
+        resolve(count > 0 ? Uint8Array.from(bytes.subarray(0, count)) : null);
+    });
+  }
+  let left: Uint8Array | undefined;
+  const direct = fromDeno(conn);
+  socket.on("error", () => {});
+  return {
+    async read(into) {
+      if (first !== undefined) {
+        const bytes = await first;
+        first = undefined;
+        if (bytes === null) return null;
+        left = bytes;
+      }
+      if (left === undefined) return await conn.read(into);
+      const count = Math.min(into.length, left.length);
+      into.set(left.subarray(0, count));
+      left = count === left.length ? undefined : left.subarray(count);
+      return count;
+    },
+    write: direct.write,
+    closeWrite: direct.closeWrite,
+    close() {
+      direct.close();
+      socket.destroy();
+    },
+  };
+}
+
+/** Any Node socket as a ByteConn: paused reading, one waiting reader. */
+function fromNodeSocket(socket: net.Socket): ByteConn {
+  let failure: Error | undefined;
+  let ended = false;
+  let wake: (() => void) | undefined;
+  const notify = () => wake?.();
+  const onError = (error: Error) => {
+    failure = error;
+    notify();
+  };
+  const onEnd = () => {
+    ended = true;
+    notify();
+  };
+  socket.on("error", onError);
+  let listening = false;
+  return {
+    async read(into) {
+      if (!listening) {
+        // Only now: a socket that is to become a TLS one must not be read before.
+        listening = true;
+        socket.on("readable", notify);
+        socket.on("end", onEnd);
+        socket.on("close", onEnd);
+      }
+      for (;;) {
+        const available = socket.readableLength;
+        const bytes: Buffer | null = available > 0
+          ? socket.read(Math.min(available, into.length))
+          : socket.read();
+        if (bytes !== null && bytes.length > 0) {
+          if (bytes.length > into.length) {
+            socket.unshift(bytes.subarray(into.length));
+            into.set(bytes.subarray(0, into.length));
+            return into.length;
+          }
+          into.set(bytes);
+          return bytes.length;
+        }
+        if (failure) throw failure;
+        if (ended) return null;
+        await new Promise<void>((resolve) => wake = resolve);
+      }
+    },
+    write(bytes) {
+      return new Promise((resolve, reject) => {
+        if (failure) return reject(failure);
+        // The caller reuses its memory as soon as this resolves, as with Deno.
+        socket.write(bytes, (error) => error ? reject(error) : resolve(bytes.length));
+      });
+    },
+    closeWrite() {
+      return new Promise((resolve) => socket.end(() => resolve()));
+    },
+    close() {
+      socket.destroy();
+    },
+  };
+}
+
+/** A program's connection to a listener. */
+export interface AcceptedConn extends ByteConn {
+  /** Address the program connected from. */
+  readonly remoteAddress: string;
+}
+
+/** An open listening socket. */
+export interface Acceptor {
+  readonly port: number;
+  /** Undefined once closed. Rejects on passing trouble (too many open files): try again later. */
+  accept(): Promise<AcceptedConn | undefined>;
+  close(): void;
+}
+
+/** Why an address cannot be listened on. */
+export type BindFailure = "in_use" | "permission" | "address" | "other";
+
+/**
+ * Listens on `address:port` (0: any free port). Throws what the runtime
+ * throws; `bindFailure` tells which kind that is.
+ */
+export function listenTcp(address: string, port: number): Acceptor {
+  const listener = Deno.listen({ hostname: address, port, transport: "tcp" });
+  let closed = false;
+  return {
+    port: listener.addr.port,
+    async accept() {
+      for (;;) {
+        let conn: Deno.TcpConn;
+        try {
+          conn = await listener.accept();
+        } catch (error) {
+          if (closed) return undefined;
+          if (error instanceof Deno.errors.BadResource) return undefined;
+          // The program gave up while it waited in the queue.
+          if (error instanceof Deno.errors.ConnectionAborted) continue;
+          throw error;
+        }
+        // Answers are forwarded in the pieces they came in: no Nagle on top of that.
+        conn.setNoDelay(true);
+        const { hostname } = conn.remoteAddr;
+        return { ...fromDeno(conn), remoteAddress: hostname };
+      }
+    },
+    close() {
+      closed = true;
+      closeQuietly(listener);
+    },
+  };
+}
+
+export function bindFailure(error: unknown): BindFailure {
+  if (error instanceof Deno.errors.AddrInUse) return "in_use";
+  if (error instanceof Deno.errors.PermissionDenied) return "permission";
+  if (error instanceof Deno.errors.NotCapable) return "permission";
+  if (error instanceof Deno.errors.AddrNotAvailable) return "address";
+  const code = Reflect.get(Object(error), "code");
+  if (code === "EADDRINUSE") return "in_use";
+  if (code === "EACCES" || code === "EPERM") return "permission";
+  if (code === "EADDRNOTAVAIL") return "address";
+  return "other";
+}
+
+/** What kind of failure a dial ended with, for one sentence to the user. */
+export function dialFailure(
+  error: unknown,
+): "refused" | "reset" | "timeout" | "name" | "tls" | "other" {
+  if (error instanceof Deno.errors.ConnectionRefused) return "refused";
+  if (error instanceof Deno.errors.ConnectionReset) return "reset";
+  if (error instanceof Deno.errors.TimedOut) return "timeout";
+  const code = Reflect.get(Object(error), "code");
+  if (code === "ECONNREFUSED") return "refused";
+  if (code === "ECONNRESET") return "reset";
+  if (code === "ETIMEDOUT") return "timeout";
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "name";
+  const text = error instanceof Error ? error.message : String(error);
+  if (/lookup address|name or service|resolve/i.test(text)) return "name";
+  if (/certificate|tls|handshake/i.test(text)) return "tls";
+  return "other";
+}

@@ -1,0 +1,103 @@
+import type { ServiceEndpoint } from "../model/service.ts";
+
+export interface BalancerOptions {
+  /** Name of the Service's port; endpoints without it are passed over. */
+  readonly portName: string;
+  /** `sessionAffinity: ClientIP`: how long a client keeps its pod after its last connection, in seconds. */
+  readonly affinitySeconds?: number;
+  /** Monotonic time, in ms. */
+  readonly now: () => number;
+}
+
+/** Clients remembered for affinity, at most; the one not seen for longest is forgotten. */
+const MAX_CLIENTS = 1024;
+
+/** Which pod a connection goes to: ready ones, the least busy first. */
+export class Balancer {
+  readonly #options: BalancerOptions;
+  #endpoints: readonly ServiceEndpoint[] = [];
+  readonly #open = new Map<string, number>();
+  readonly #clients = new Map<string, { uid: string; until: number }>();
+  #turn = 0;
+
+  constructor(options: BalancerOptions) {
+    this.#options = options;
+  }
+
+  get endpoints(): readonly ServiceEndpoint[] {
+    return this.#endpoints;
+  }
+
+  update(endpoints: readonly ServiceEndpoint[]): void {
+    this.#endpoints = endpoints.filter((endpoint) =>
+      endpoint.ports[this.#options.portName] !== undefined
+    );
+  }
+
+  /**
+   * A pod for a connection from `client`, none of those in `tried`. Undefined
+   * when there is none (left). Count it with `opened`.
+   */
+  pick(client: string, tried: ReadonlySet<string>): ServiceEndpoint | undefined {
+    const candidates = this.#candidates().filter((endpoint) => !tried.has(endpoint.podUid));
+    if (candidates.length === 0) return undefined;
+    return this.#remembered(client, candidates) ?? this.#leastBusy(candidates);
+  }
+
+  opened(client: string, uid: string): void {
+    this.#open.set(uid, (this.#open.get(uid) ?? 0) + 1);
+    this.#remember(client, uid);
+  }
+
+  closed(client: string, uid: string): void {
+    const left = (this.#open.get(uid) ?? 1) - 1;
+    if (left > 0) this.#open.set(uid, left);
+    else this.#open.delete(uid);
+    if (this.#clients.get(client)?.uid === uid) this.#remember(client, uid);
+  }
+
+  /** Ready pods; terminating ones that still serve only when nothing else is ready. */
+  #candidates(): readonly ServiceEndpoint[] {
+    const ready = this.#endpoints.filter((endpoint) => endpoint.ready);
+    if (ready.length > 0) return ready;
+    return this.#endpoints.filter((endpoint) => endpoint.serving && endpoint.terminating);
+  }
+
+  #leastBusy(candidates: readonly ServiceEndpoint[]): ServiceEndpoint {
+    // Equally busy ones take turns.
+    const start = this.#turn++ % candidates.length;
+    let best = candidates[start]!;
+    let least = this.#open.get(best.podUid) ?? 0;
+    for (let i = 1; i < candidates.length && least > 0; i++) {
+      const other = candidates[(start + i) % candidates.length]!;
+      const count = this.#open.get(other.podUid) ?? 0;
+      if (count < least) {
+        best = other;
+        least = count;
+      }
+    }
+    return best;
+  }
+
+  #remembered(client: string, candidates: readonly ServiceEndpoint[]): ServiceEndpoint | undefined {
+    if (this.#options.affinitySeconds === undefined) return undefined;
+    const sticky = this.#clients.get(client);
+    if (sticky === undefined) return undefined;
+    if (sticky.until < this.#options.now()) {
+      this.#clients.delete(client);
+      return undefined;
+    }
+    return candidates.find((endpoint) => endpoint.podUid === sticky.uid);
+  }
+
+  #remember(client: string, uid: string): void {
+    const { affinitySeconds, now } = this.#options;
+    if (affinitySeconds === undefined) return;
+    this.#clients.delete(client);
+    this.#clients.set(client, { uid, until: now() + affinitySeconds * 1000 });
+    if (this.#clients.size > MAX_CLIENTS) {
+      const oldest = this.#clients.keys().next().value;
+      if (oldest !== undefined) this.#clients.delete(oldest);
+    }
+  }
+}

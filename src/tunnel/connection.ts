@@ -1,0 +1,360 @@
+import type { Clock } from "../model/clock.ts";
+import { messageOf } from "../model/errors.ts";
+import type { Logger } from "../model/log.ts";
+import type { ServiceEndpoint } from "../model/service.ts";
+import type { ConnectionTap } from "../model/tap.ts";
+import type { AcceptedConn } from "../platform/net.ts";
+import { DownPump } from "./down_pump.ts";
+import { TunnelError } from "./errors.ts";
+import {
+  HEAD_ROOM,
+  type Lease,
+  type Link,
+  type LinkStream,
+  type StreamEvents,
+} from "./transport.ts";
+
+/** What a connection needs of its listener. */
+export interface ConnectionHost {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** How long a connection is held while no pod can be had, in ms. */
+  readonly holdMs: number;
+  pick(client: string, tried: ReadonlySet<string>): ServiceEndpoint | undefined;
+  /** An open link to the pod, without waiting. */
+  readyLink(endpoint: ServiceEndpoint): Link | undefined;
+  /** A link to the pod; throws TunnelError. */
+  link(endpoint: ServiceEndpoint, port: number): Promise<Link>;
+  podPort(endpoint: ServiceEndpoint): number;
+  opened(client: string, uid: string): void;
+  closed(client: string, uid: string): void;
+  /** Resolves when the endpoints have changed, or after `ms`. */
+  changed(ms: number): Promise<void>;
+  tap(endpoint: ServiceEndpoint): ConnectionTap | undefined;
+  addUp(bytes: number): void;
+  addDown(bytes: number): void;
+  done(connection: Connection): void;
+}
+
+/**
+ * Bytes of the program kept until the pod's first answer, so that they can be
+ * sent again to another pod. Also the most that is read from a program whose
+ * connection is held.
+ */
+export const EARLY_LIMIT = 64 * 1024;
+/** First and largest size of the buffer a program is read into, in bytes. */
+const READ_FIRST = 4 * 1024;
+const READ_MAX = 64 * 1024;
+/** Wait between rounds over all pods, in ms: doubled up to the second. */
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MAX_MS = 1000;
+/** How long a program may take to close after the pod has, in ms. */
+const LINGER_MS = 5000;
+/** How long after the pod's end without a byte the reason may come, in ms. */
+const VERDICT_MS = 1000;
+/** How long a program may take to read what came before a reset, in ms. */
+const FLUSH_MS = 2000;
+
+/** One accepted connection: finds it a pod, then relays until both sides have ended. */
+export class Connection implements StreamEvents {
+  readonly #local: AcceptedConn;
+  readonly #host: ConnectionHost;
+  readonly #down: DownPump;
+  #stream: LinkStream | undefined;
+  #uid: string | undefined;
+  readonly #tried = new Set<string>();
+  readonly #deadline: number;
+  #lastError: TunnelError | undefined;
+  #onlyRefusals = true;
+  #tap: ConnectionTap | undefined;
+
+  /** What the program has sent so far, while it can still be sent again. */
+  #early: Uint8Array[] = [];
+  #earlyBytes = 0;
+  #replayable = true;
+  #sentAny = false;
+  #gotAny = false;
+  #localEnded = false;
+  #podEnded = false;
+  /** The stream is over; what is left is to write out and close. */
+  #over = false;
+  #closed = false;
+  #resume: (() => void) | undefined;
+  #timers: (() => void)[] = [];
+
+  constructor(local: AcceptedConn, host: ConnectionHost) {
+    this.#local = local;
+    this.#host = host;
+    this.#deadline = host.clock.monotonic() + host.holdMs;
+    this.#down = new DownPump(local, {
+      choke: (choked) => this.#stream?.choke(choked),
+      idle: () => this.#written(),
+      failed: () => this.#giveUp("the program is gone"),
+    });
+  }
+
+  start(): void {
+    void this.#readLocal();
+    void this.#connect();
+  }
+
+  /** Ends both sides at once. */
+  abort(reason: string): void {
+    this.#giveUp(reason);
+  }
+
+  // ---- finding a pod
+
+  async #connect(): Promise<void> {
+    const host = this.#host;
+    let backoff = BACKOFF_FIRST_MS;
+    while (!this.#closed) {
+      const endpoint = host.pick(this.#local.remoteAddress, this.#tried);
+      if (endpoint === undefined) {
+        // Every ready pod has refused: that is the answer, as it would be inside.
+        if (this.#tried.size > 0 && this.#onlyRefusals) return this.#fail();
+        const left = this.#deadline - host.clock.monotonic();
+        if (left <= 0) return this.#fail();
+        await host.changed(Math.min(left, this.#tried.size > 0 ? backoff : left));
+        backoff = Math.min(backoff * 2, BACKOFF_MAX_MS);
+        this.#tried.clear();
+        this.#onlyRefusals = true;
+        continue;
+      }
+      const port = host.podPort(endpoint);
+      let link = host.readyLink(endpoint);
+      if (link === undefined) {
+        try {
+          link = await host.link(endpoint, port);
+        } catch (error) {
+          if (this.#closed) return;
+          if (!(error instanceof TunnelError)) return this.#bug(error);
+          this.#note(endpoint.podUid, error);
+          if (error.fault === "denied" || error.fault === "unsupported") return this.#fail();
+          continue;
+        }
+        if (this.#closed) return;
+      }
+      return this.#attach(link, endpoint, port);
+    }
+  }
+
+  #note(uid: string, error: TunnelError): void {
+    this.#lastError = error;
+    this.#tried.add(uid);
+    if (error.fault !== "refused") this.#onlyRefusals = false;
+  }
+
+  #attach(link: Link, endpoint: ServiceEndpoint, port: number): void {
+    const uid = endpoint.podUid;
+    this.#uid = uid;
+    this.#host.opened(this.#local.remoteAddress, uid);
+    this.#tap ??= this.#host.tap(endpoint);
+    const stream = link.open(port, this);
+    this.#stream = stream;
+    for (const bytes of this.#early) {
+      const buffer = new Uint8Array(HEAD_ROOM + bytes.length);
+      buffer.set(bytes, HEAD_ROOM);
+      this.#sentAny = true;
+      void stream.send(buffer, bytes.length);
+    }
+    if (this.#localEnded) stream.end();
+    this.#resume?.();
+  }
+
+  #detach(): void {
+    const uid = this.#uid;
+    this.#stream = undefined;
+    this.#uid = undefined;
+    if (uid !== undefined) this.#host.closed(this.#local.remoteAddress, uid);
+  }
+
+  // ---- from the program
+
+  async #readLocal(): Promise<void> {
+    let buffer = new Uint8Array(HEAD_ROOM + READ_FIRST);
+    try {
+      for (;;) {
+        const count = await this.#local.read(buffer.subarray(HEAD_ROOM));
+        if (this.#closed) return;
+        if (count === null) break;
+        const stream = this.#stream;
+        this.#keepEarly(buffer, count);
+        this.#tap?.up(buffer.subarray(HEAD_ROOM, HEAD_ROOM + count));
+        this.#host.addUp(count);
+        if (this.#over) return this.#giveUp("the pod has closed already");
+        if (stream === undefined) {
+          // Held: kept in #early for whatever pod it will be.
+          if (this.#earlyBytes >= EARLY_LIMIT) await this.#attached();
+        } else {
+          this.#sentAny = true;
+          const sent = stream.send(buffer, count);
+          if (sent !== undefined) await sent;
+        }
+        if (this.#closed) return;
+        if (count === buffer.length - HEAD_ROOM && count < READ_MAX) {
+          buffer = new Uint8Array(HEAD_ROOM + Math.min(count * 4, READ_MAX));
+        }
+      }
+    } catch (error) {
+      return this.#giveUp(messageOf(error));
+    }
+    this.#localEnded = true;
+    if (this.#over) return this.#finishIfWritten();
+    this.#stream?.end();
+  }
+
+  #keepEarly(buffer: Uint8Array, count: number): void {
+    if (!this.#replayable) return;
+    if (this.#stream !== undefined && this.#earlyBytes + count > EARLY_LIMIT) {
+      // Too much to keep and already on its way: from here on there is no second try.
+      return this.#forgetEarly();
+    }
+    this.#early.push(buffer.slice(HEAD_ROOM, HEAD_ROOM + count));
+    this.#earlyBytes += count;
+  }
+
+  #forgetEarly(): void {
+    this.#replayable = false;
+    this.#early = [];
+  }
+
+  #attached(): Promise<void> {
+    if (this.#stream !== undefined) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#resume = () => {
+        this.#resume = undefined;
+        resolve();
+      };
+    });
+  }
+
+  // ---- from the pod
+
+  data(bytes: Uint8Array, lease: Lease): void {
+    if (this.#closed) return;
+    if (!this.#gotAny) {
+      this.#gotAny = true;
+      this.#forgetEarly();
+    }
+    this.#tap?.down(bytes);
+    this.#host.addDown(bytes.length);
+    this.#down.push(bytes, lease);
+  }
+
+  end(): void {
+    this.#podEnded = true;
+    if (this.#gotAny) {
+      if (!this.#down.busy) this.#written();
+      return;
+    }
+    // An end without a byte may be a refusal whose reason is still to come.
+    this.#later(VERDICT_MS, () => {
+      if (!this.#down.busy) this.#written();
+    });
+  }
+
+  closed(error: TunnelError | undefined): void {
+    if (this.#closed) return;
+    if (error !== undefined && this.#mayRetry(error)) {
+      const uid = this.#uid!;
+      this.#detach();
+      this.#podEnded = false;
+      this.#cancelTimers();
+      this.#note(uid, error);
+      this.#sentAny = false;
+      this.#host.log.debug("Connection is tried on another pod", {
+        fault: error.fault,
+        reason: error.message,
+      });
+      void this.#connect();
+      return;
+    }
+    this.#over = true;
+    if (error === undefined) {
+      this.#podEnded = true;
+      if (!this.#down.busy) this.#written();
+      return;
+    }
+    this.#lastError = error;
+    if (this.#down.busy) this.#later(FLUSH_MS, () => this.#giveUp(error.message));
+    else this.#giveUp(error.message);
+  }
+
+  /**
+   * Only when nothing of this connection can have reached a program in the
+   * pod: proven by the error, or because the program here has sent nothing
+   * yet. And never once the pod has answered.
+   */
+  #mayRetry(error: TunnelError): boolean {
+    if (this.#gotAny) return false;
+    if (!this.#sentAny) {
+      return error.nothingDelivered || error.fault === "link_lost" || error.fault === "pod_gone";
+    }
+    return error.nothingDelivered && this.#replayable;
+  }
+
+  // ---- ends
+
+  /** Everything from the pod is written. */
+  #written(): void {
+    if (this.#closed) return;
+    if (this.#over) return this.#finishIfWritten();
+    if (this.#podEnded) void this.#local.closeWrite().catch(() => {});
+  }
+
+  #finishIfWritten(): void {
+    if (this.#closed || this.#down.busy) return;
+    if (this.#localEnded || this.#lastError !== undefined && this.#over && !this.#podEnded) {
+      return this.#close();
+    }
+    // Let the program close first: closing with its bytes unread would cut off what it has not read yet.
+    void this.#local.closeWrite().catch(() => {});
+    this.#later(LINGER_MS, () => this.#close());
+  }
+
+  /** No pod could be had. */
+  #fail(): void {
+    if (this.#lastError !== undefined && this.#lastError.fault !== "refused") {
+      this.#host.log.info("Connection failed", {
+        fault: this.#lastError.fault,
+        reason: this.#lastError.message,
+      });
+    }
+    this.#close(this.#lastError?.message ?? "No pod is ready");
+  }
+
+  #giveUp(reason: string): void {
+    if (this.#closed) return;
+    this.#stream?.abort();
+    this.#close(reason);
+  }
+
+  #bug(error: unknown): void {
+    this.#host.log.error("Connection failed unexpectedly", {
+      error: error instanceof Error ? error.stack ?? error.message : String(error),
+    });
+    this.#close(messageOf(error));
+  }
+
+  #close(reason?: string): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#cancelTimers();
+    this.#detach();
+    this.#down.close();
+    this.#local.close();
+    this.#early = [];
+    this.#resume?.();
+    this.#tap?.close(reason);
+    this.#host.done(this);
+  }
+
+  #later(ms: number, callback: () => void): void {
+    this.#timers.push(this.#host.clock.after(ms, callback));
+  }
+
+  #cancelTimers(): void {
+    for (const cancel of this.#timers.splice(0)) cancel();
+  }
+}

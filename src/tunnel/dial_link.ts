@@ -1,0 +1,305 @@
+import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
+import type { Clock } from "../model/clock.ts";
+import { CzctlError, messageOf } from "../model/errors.ts";
+import type { Logger } from "../model/log.ts";
+import type { ByteConn } from "../platform/net.ts";
+import { createHash, randomBytes } from "node:crypto";
+import { ChannelsLink } from "./channels_link.ts";
+import { dial } from "./dial.ts";
+import { TunnelError } from "./errors.ts";
+import { SpdyLink } from "./spdy_link.ts";
+import { type Link, type PodRef, type TransportKind, TRANSPORTS } from "./transport.ts";
+import {
+  type HttpAnswer,
+  parseStatus,
+  readAnswer,
+  readBody,
+  requestText,
+  writeAll,
+} from "./upgrade.ts";
+
+export interface LinkDialerOptions {
+  readonly targets: ApiTargetSource;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Deadline for everything from the TCP handshake to the upgrade, in ms. */
+  readonly dialMs: number;
+  readonly readSize: number;
+  readonly stallMs: number;
+  /** Ways to try, in this order. */
+  readonly transports?: readonly TransportKind[];
+}
+
+/**
+ * Opens links. Which of the three ways works is learnt once per API server and
+ * forgotten when it stops working.
+ */
+export class LinkDialer {
+  readonly #options: LinkDialerOptions;
+  readonly #order: readonly TransportKind[];
+  #learnt: { readonly server: string; readonly kind: TransportKind } | undefined;
+
+  constructor(options: LinkDialerOptions) {
+    this.#options = options;
+    this.#order = options.transports ?? TRANSPORTS;
+  }
+
+  /** The way that worked last. */
+  get learnt(): TransportKind | undefined {
+    return this.#learnt?.kind;
+  }
+
+  /**
+   * A new link to a pod (`port` matters to channels alone). Throws
+   * TunnelError; every one of them proves that nothing was delivered.
+   */
+  async dial(
+    pod: PodRef,
+    port: number,
+    onClosed: (link: Link) => void,
+    signal: AbortSignal,
+  ): Promise<Link> {
+    const deadline = new AbortController();
+    const cancel = this.#options.clock.after(this.#options.dialMs, () => deadline.abort(LATE));
+    const either = AbortSignal.any([deadline.signal, signal]);
+    try {
+      return await this.#dialAny(pod, port, onClosed, either);
+    } catch (error) {
+      if (error instanceof TunnelError) throw error;
+      if (error instanceof CzctlError) {
+        throw new TunnelError(error.code === "denied" ? "denied" : "unreachable", error.message, {
+          nothingDelivered: true,
+          cause: error,
+          ...(error.hint === undefined ? {} : { hint: error.hint }),
+        });
+      }
+      if (either.aborted) {
+        throw new TunnelError("timeout", "Cannot open a port-forward: no answer in time", {
+          nothingDelivered: true,
+          cause: error,
+        });
+      }
+      throw error;
+    } finally {
+      cancel();
+    }
+  }
+
+  async #dialAny(
+    pod: PodRef,
+    port: number,
+    onClosed: (link: Link) => void,
+    signal: AbortSignal,
+  ): Promise<Link> {
+    let target = await untilAborted(this.#options.targets(), signal);
+    let refreshed = false;
+    const server = `${target.host}:${target.port}${target.basePath}`;
+    const learnt = this.#learnt?.server === server ? this.#learnt.kind : undefined;
+    const order = learnt === undefined
+      ? this.#order
+      : [learnt, ...this.#order.filter((kind) => kind !== learnt)];
+    let last: TunnelError | undefined;
+    for (const kind of order) {
+      for (;;) {
+        try {
+          const link = await this.#dialOne(kind, target, pod, port, onClosed, signal);
+          if (learnt !== kind) {
+            this.#options.log.debug("Port-forward transport learnt", { server, kind });
+          }
+          this.#learnt = { server, kind };
+          return link;
+        } catch (error) {
+          if (!(error instanceof TunnelError)) throw error;
+          if (error instanceof Unauthorized && !refreshed) {
+            refreshed = true;
+            target = await untilAborted(this.#options.targets({ refresh: true }), signal);
+            continue;
+          }
+          if (error.fault !== "unsupported") throw error;
+          // Not this way, here: what was learnt is out of date, try them all.
+          this.#learnt = undefined;
+          last = error;
+          break;
+        }
+      }
+    }
+    throw last ?? new TunnelError("unsupported", "Cannot open a port-forward: no way to try");
+  }
+
+  async #dialOne(
+    kind: TransportKind,
+    target: ApiTarget,
+    pod: PodRef,
+    port: number,
+    onClosed: (link: Link) => void,
+    signal: AbortSignal,
+  ): Promise<Link> {
+    const { clock, log, readSize, stallMs } = this.#options;
+    const conn = await dial(target, signal);
+    const onAbort = () => conn.close();
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      const rest = await upgrade(conn, kind, target, pod, port);
+      signal.throwIfAborted();
+      if (kind === "channels") {
+        return new ChannelsLink({ pod, conn, rest, clock, onClosed, readSize });
+      }
+      return new SpdyLink({ pod, kind, conn, rest, clock, log, onClosed, readSize, stallMs });
+    } catch (error) {
+      conn.close();
+      if (error instanceof TunnelError || signal.aborted) throw error;
+      // Broken off without an answer: a middlebox that cannot stand the upgrade does this.
+      throw new TunnelError("unsupported", `Cannot open a port-forward: ${messageOf(error)}`, {
+        nothingDelivered: true,
+        cause: error,
+      });
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+}
+
+/** The credentials were refused: worth one try with new ones. */
+class Unauthorized extends TunnelError {}
+
+const LATE = new Error("No answer in time");
+
+/** RFC 6455, 1.3. */
+const WEBSOCKET_GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+const SUBPROTOCOL: Record<Exclude<TransportKind, "spdy">, string> = {
+  spdy_websocket: "SPDY/3.1+portforward.k8s.io",
+  channels: "v4.channel.k8s.io",
+};
+
+/** The HTTP/1.1 upgrade; returns the bytes behind the answer's header block. Throws TunnelError. */
+async function upgrade(
+  conn: ByteConn,
+  kind: TransportKind,
+  target: ApiTarget,
+  pod: PodRef,
+  port: number,
+): Promise<Uint8Array> {
+  const path = `${target.basePath}/api/v1/namespaces/${encodeURIComponent(pod.namespace)}/pods/${
+    encodeURIComponent(pod.name)
+  }/portforward${kind === "channels" ? `?ports=${port}` : ""}`;
+  const host = target.host.includes(":") ? `[${target.host}]` : target.host;
+  const key = randomBytes(16).toString("base64");
+  await writeAll(
+    conn,
+    requestText(kind === "spdy" ? "POST" : "GET", path, [
+      ["Host", `${host}:${target.port}`],
+      ...Object.entries(target.headers),
+      ["User-Agent", "czctl"],
+      ["Connection", "Upgrade"],
+      ...(kind === "spdy"
+        ? [
+          ["Upgrade", "SPDY/3.1"],
+          ["X-Stream-Protocol-Version", "portforward.k8s.io"],
+          ["Content-Length", "0"],
+        ] as const
+        : [
+          ["Upgrade", "websocket"],
+          ["Sec-WebSocket-Version", "13"],
+          ["Sec-WebSocket-Key", key],
+          ["Sec-WebSocket-Protocol", SUBPROTOCOL[kind]],
+        ] as const),
+    ]),
+  );
+  const answer = await readAnswer(conn);
+  if (answer.status !== 101) throw await refusal(conn, answer, pod);
+  const upgraded = (answer.headers.get("upgrade") ?? "").toLowerCase();
+  if (kind === "spdy") {
+    if (!upgraded.startsWith("spdy/")) {
+      throw unsupported(`upgraded to "${upgraded}" instead of SPDY`);
+    }
+    return answer.rest;
+  }
+  const accept = createHash("sha1").update(key + WEBSOCKET_GUID).digest("base64");
+  if (upgraded !== "websocket" || answer.headers.get("sec-websocket-accept") !== accept) {
+    throw unsupported("the WebSocket handshake failed");
+  }
+  if (answer.headers.get("sec-websocket-protocol") !== SUBPROTOCOL[kind]) {
+    throw unsupported("another WebSocket protocol was chosen");
+  }
+  return answer.rest;
+}
+
+async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise<TunnelError> {
+  const body = await readBody(conn, answer);
+  const status = parseStatus(body);
+  const name = `pod "${pod.namespace}/${pod.name}"`;
+  const options = { nothingDelivered: true, answered: true };
+  switch (answer.status) {
+    case 401:
+      return new Unauthorized("denied", "Cannot forward: the API server refused the credentials", {
+        ...options,
+        hint: "Log in to the cluster again",
+      });
+    case 403:
+      // Without a Status it is a proxy, or "unable to upgrade", not RBAC.
+      if (status === undefined) return unsupported(`the answer was 403 ${oneLine(body)}`);
+      return new TunnelError(
+        "denied",
+        `Cannot forward to ${name}: not allowed to create pods/portforward in namespace "${pod.namespace}"`,
+        {
+          ...options,
+          hint:
+            `Ask for the verb "create" on pods/portforward; check with: kubectl auth can-i create pods/portforward -n ${pod.namespace}`,
+        },
+      );
+    case 404:
+      if (status === undefined) return unsupported("the answer was 404");
+      return new TunnelError("pod_gone", `Cannot forward to ${name}: it does not exist`, options);
+    case 400:
+    case 405:
+    case 426:
+    case 501:
+      // A Status of an API server about the pod itself is an answer; anything else is "not this way".
+      if (
+        status !== undefined &&
+        /not running|current phase|terminated|completed/i.test(status.message)
+      ) {
+        return new TunnelError("pod_gone", `Cannot forward to ${name}: ${status.message}`, options);
+      }
+      return unsupported(`the answer was ${answer.status} ${status?.message ?? oneLine(body)}`);
+    case 429:
+    case 500:
+    case 502:
+    case 503:
+    case 504: {
+      const text = status?.message ?? oneLine(body);
+      if (/not found|not running|does not exist|pod.{0,80}(gone|terminated)/i.test(text)) {
+        return new TunnelError("pod_gone", `Cannot forward to ${name}: ${text}`, options);
+      }
+      if (status === undefined && answer.status === 502) {
+        return unsupported(`the answer was ${answer.status} ${text}`);
+      }
+      return new TunnelError("unreachable", `Cannot forward to ${name}: ${text}`, options);
+    }
+    default:
+      return unsupported(`the answer was ${answer.status} ${oneLine(body)}`);
+  }
+}
+
+function unsupported(reason: string): TunnelError {
+  return new TunnelError("unsupported", `Cannot open a port-forward: ${reason}`, {
+    nothingDelivered: true,
+    answered: true,
+    hint: "A proxy in front of the API server may not pass upgraded connections",
+  });
+}
+
+function oneLine(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/[\x00-\x1f\x7f]+/g, " ").trim().slice(0, 200);
+}
+
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
+  });
+}

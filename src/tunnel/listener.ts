@@ -1,0 +1,255 @@
+import type { Clock } from "../model/clock.ts";
+import { messageOf } from "../model/errors.ts";
+import type { Logger } from "../model/log.ts";
+import type { ServiceEndpoint } from "../model/service.ts";
+import type { TapSource } from "../model/tap.ts";
+import { type Acceptor, bindFailure, listenTcp } from "../platform/net.ts";
+import { Balancer } from "./balancer.ts";
+import { Connection, type ConnectionHost } from "./connection.ts";
+import { PortBlocked } from "./errors.ts";
+import type { LinkPool } from "./link_pool.ts";
+import type { PodRef } from "./transport.ts";
+
+export interface ListenOptions {
+  /** Where programs connect to. */
+  readonly address: string;
+  /** The Service's port. */
+  readonly port: number;
+  readonly service: { readonly namespace: string; readonly name: string };
+  /** Name of the Service's port, `""` for the single unnamed one. */
+  readonly portName: string;
+  readonly appProtocol?: string;
+  /** `sessionAffinity: ClientIP`, in seconds. */
+  readonly affinitySeconds?: number;
+  /** Bind this port of the same address instead (0: any free one): something else relays `port` to it. */
+  readonly bindPort?: number;
+}
+
+export interface ListenerStats {
+  /** Connections open now. */
+  readonly connections: number;
+  /** Connections accepted so far. */
+  readonly accepted: number;
+  /** Bytes from the pods to local programs, and the other way. */
+  readonly bytesDown: number;
+  readonly bytesUp: number;
+}
+
+export interface TunnelListener {
+  readonly boundPort: number;
+  readonly stats: ListenerStats;
+  /** The Service's endpoints as they are now. */
+  update(endpoints: readonly ServiceEndpoint[]): void;
+  /** Accepts no more; connections may go on for `drainMs` (default 0), then they are ended. */
+  close(options?: { drainMs?: number }): Promise<void>;
+}
+
+/** What a listener needs of its engine. */
+export interface ListenerHost {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly holdMs: number;
+  readonly pool: LinkPool;
+  readonly tap: TapSource | undefined;
+  /** The endpoints have changed. */
+  updated(listener: PodListener): void;
+  closed(listener: PodListener): void;
+}
+
+/** Wait after a failed accept (too many open files), in ms. */
+const ACCEPT_RETRY_MS = 100;
+
+/** One port of one Service on one local address. */
+export class PodListener implements TunnelListener, ConnectionHost {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly holdMs: number;
+  readonly #options: ListenOptions;
+  readonly #host: ListenerHost;
+  readonly #acceptor: Acceptor;
+  readonly #balancer: Balancer;
+  readonly #connections = new Set<Connection>();
+  #waiting = new Set<() => void>();
+  #accepted = 0;
+  #bytesDown = 0;
+  #bytesUp = 0;
+  #closed = false;
+  #drained: (() => void) | undefined;
+
+  /** Throws PortBlocked when the address or port cannot be had. */
+  constructor(options: ListenOptions, host: ListenerHost) {
+    this.#options = options;
+    this.#host = host;
+    this.clock = host.clock;
+    this.log = host.log.with({
+      service: `${options.service.namespace}/${options.service.name}`,
+      port: options.port,
+    });
+    this.holdMs = host.holdMs;
+    this.#balancer = new Balancer({
+      portName: options.portName,
+      now: () => host.clock.monotonic(),
+      ...(options.affinitySeconds === undefined
+        ? {}
+        : { affinitySeconds: options.affinitySeconds }),
+    });
+    this.#acceptor = bind(options);
+    void this.#acceptLoop();
+  }
+
+  get boundPort(): number {
+    return this.#acceptor.port;
+  }
+
+  get stats(): ListenerStats {
+    return {
+      connections: this.#connections.size,
+      accepted: this.#accepted,
+      bytesDown: this.#bytesDown,
+      bytesUp: this.#bytesUp,
+    };
+  }
+
+  get endpoints(): readonly ServiceEndpoint[] {
+    return this.#balancer.endpoints;
+  }
+
+  update(endpoints: readonly ServiceEndpoint[]): void {
+    this.#balancer.update(endpoints);
+    this.#host.updated(this);
+    this.#wake();
+  }
+
+  async close(options: { drainMs?: number } = {}): Promise<void> {
+    if (!this.#closed) {
+      this.#closed = true;
+      this.#acceptor.close();
+      this.#wake();
+    }
+    const { drainMs = 0 } = options;
+    if (this.#connections.size > 0 && drainMs > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.clock.after(drainMs, resolve);
+        this.#drained = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    for (const connection of [...this.#connections]) connection.abort("the tunnel was closed");
+    this.#host.closed(this);
+  }
+
+  async #acceptLoop(): Promise<void> {
+    while (!this.#closed) {
+      try {
+        const conn = await this.#acceptor.accept();
+        if (conn === undefined) return;
+        this.#accepted++;
+        const connection = new Connection(conn, this);
+        this.#connections.add(connection);
+        connection.start();
+      } catch (error) {
+        if (this.#closed) return;
+        this.log.warn("Cannot accept a connection", { reason: messageOf(error) });
+        await this.clock.sleep(ACCEPT_RETRY_MS);
+      }
+    }
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const wake of waiting) wake();
+  }
+
+  // ---- for connections
+
+  pick(client: string, tried: ReadonlySet<string>): ServiceEndpoint | undefined {
+    return this.#balancer.pick(client, tried);
+  }
+
+  readyLink(endpoint: ServiceEndpoint) {
+    return this.#host.pool.ready(podOf(endpoint));
+  }
+
+  link(endpoint: ServiceEndpoint, port: number) {
+    return this.#host.pool.link(podOf(endpoint), port);
+  }
+
+  podPort(endpoint: ServiceEndpoint): number {
+    return endpoint.ports[this.#options.portName]!;
+  }
+
+  opened(client: string, uid: string): void {
+    this.#balancer.opened(client, uid);
+  }
+
+  closed(client: string, uid: string): void {
+    this.#balancer.closed(client, uid);
+  }
+
+  changed(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        cancel();
+        resolve();
+      };
+      const cancel = this.clock.after(ms, () => {
+        this.#waiting.delete(wake);
+        resolve();
+      });
+      this.#waiting.add(wake);
+    });
+  }
+
+  tap(endpoint: ServiceEndpoint) {
+    const { tap } = this.#host;
+    if (tap === undefined || !tap.watching) return undefined;
+    const { service, port, appProtocol } = this.#options;
+    return tap.open({
+      namespace: service.namespace,
+      service: service.name,
+      port,
+      pod: endpoint.podName,
+      ...(appProtocol === undefined ? {} : { appProtocol }),
+    });
+  }
+
+  addUp(bytes: number): void {
+    this.#bytesUp += bytes;
+  }
+
+  addDown(bytes: number): void {
+    this.#bytesDown += bytes;
+  }
+
+  done(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#closed && this.#connections.size === 0) this.#drained?.();
+  }
+}
+
+function podOf(endpoint: ServiceEndpoint): PodRef {
+  return { namespace: endpoint.podNamespace, name: endpoint.podName, uid: endpoint.podUid };
+}
+
+function bind(options: ListenOptions): Acceptor {
+  const port = options.bindPort ?? options.port;
+  try {
+    return listenTcp(options.address, port);
+  } catch (error) {
+    const kind = bindFailure(error);
+    const where = `"${options.address}:${port}"`;
+    const [reason, hint] = {
+      in_use: ["another program listens there", `See which: ss -ltnp "sport = :${port}"`],
+      permission: ["ports below 1024 need more rights", "Run: czctl start"],
+      address: ["this machine does not have the address", "Run: czctl doctor"],
+      other: [messageOf(error), undefined],
+    }[kind];
+    throw new PortBlocked(kind, `Cannot listen on ${where}: ${reason}`, {
+      cause: error,
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
+}

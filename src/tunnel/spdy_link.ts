@@ -1,0 +1,427 @@
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/log.ts";
+import { messageOf } from "../model/errors.ts";
+import type { ByteConn } from "../platform/net.ts";
+import { type Carrier, type CarrierSink, plainCarrier, webSocketCarrier } from "./carrier.ts";
+import { TunnelError } from "./errors.ts";
+import {
+  finFrame,
+  FrameError,
+  FrameParser,
+  type FrameSink,
+  goAwayFrame,
+  HeaderWriter,
+  pingFrame,
+  resetFrame,
+  STATUS_CANCEL,
+} from "./frames.ts";
+import { LinkHealth } from "./link_health.ts";
+import { LinkWriter } from "./link_writer.ts";
+import { ReadBuffer, ReadBuffers } from "./read_buffer.ts";
+import { type SpdyHost, SpdyStream } from "./spdy_stream.ts";
+import type {
+  Link,
+  LinkState,
+  LinkStream,
+  PodRef,
+  StreamEvents,
+  TransportKind,
+} from "./transport.ts";
+
+export interface SpdyLinkOptions {
+  readonly pod: PodRef;
+  readonly kind: Extract<TransportKind, "spdy" | "spdy_websocket">;
+  readonly conn: ByteConn;
+  /** Bytes that came behind the upgrade's header block. */
+  readonly rest: Uint8Array;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called once, when the link is closed. */
+  readonly onClosed: (link: Link) => void;
+  /** Largest single read, in bytes. */
+  readonly readSize: number;
+  /** How long a program that does not read may hold up others of its link, in ms. */
+  readonly stallMs: number;
+}
+
+/** Ids are 31 bits, two per connection; a link is replaced long before they run out. */
+const LAST_ID = 0x7fff0000;
+/** How long after it was held up a link takes no new streams, in ms. */
+const STALL_MEMORY_MS = 1000;
+
+/** Many forwarded connections to one pod over one connection, as SPDY streams. */
+export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
+  readonly pod: PodRef;
+  readonly kind: TransportKind;
+  usedAt: number;
+  state: LinkState = "open";
+
+  readonly #options: SpdyLinkOptions;
+  readonly #conn: ByteConn;
+  readonly #carrier: Carrier;
+  readonly #writer: LinkWriter;
+  readonly #headers = new HeaderWriter();
+  readonly #parser: FrameParser;
+  readonly #buffers: ReadBuffers;
+  readonly #health: LinkHealth;
+  /** By the id of the data stream. */
+  readonly #byData = new Map<number, SpdyStream>();
+  /** By the id of the error stream: stays until that one has ended. */
+  readonly #byError = new Map<number, SpdyStream>();
+  #nextId = 1;
+  /** Names the pair of streams of one connection. */
+  #requestId = 0;
+  #reading: ReadBuffer | undefined;
+  readonly #choked = new Set<SpdyStream>();
+  #chokedAt = Number.NEGATIVE_INFINITY;
+  #unchoke: (() => void) | undefined;
+  /** Piece of the current read not yet passed on: joined with the next one of the same stream. */
+  #held: SpdyStream | undefined;
+  #heldFrom = 0;
+  #heldTo = 0;
+
+  constructor(options: SpdyLinkOptions) {
+    this.#options = options;
+    this.pod = options.pod;
+    this.kind = options.kind;
+    this.#conn = options.conn;
+    this.usedAt = options.clock.monotonic();
+    this.#carrier = options.kind === "spdy" ? plainCarrier(this) : webSocketCarrier(this);
+    this.#parser = new FrameParser(this);
+    this.#buffers = new ReadBuffers(options.readSize);
+    this.#writer = new LinkWriter(options.conn, (error) => this.#lost(messageOf(error), error));
+    this.#health = new LinkHealth(this.usedAt, (id) => this.#control(pingFrame(id)));
+    queueMicrotask(() => void this.#readLoop(options.rest));
+  }
+
+  get streams(): number {
+    return this.#byData.size;
+  }
+
+  get takesStreams(): boolean {
+    return this.state === "open" && this.#choked.size === 0 && !this.#health.suspect &&
+      this.#nextId < LAST_ID &&
+      this.#options.clock.monotonic() - this.#chokedAt > STALL_MEMORY_MS;
+  }
+
+  open(port: number, events: StreamEvents): LinkStream {
+    const errorId = this.#nextId;
+    const dataId = errorId + 2;
+    this.#nextId += 4;
+    const headers = { port: String(port), requestid: String(this.#requestId++) };
+    const stream = new SpdyStream(this, errorId, dataId, events);
+    if (this.state === "closed") {
+      // The caller hears of it as of any other end, after it has the stream in hand.
+      queueMicrotask(() => stream.finish(lostError("it was closed", undefined, true)));
+      return stream;
+    }
+    this.#byData.set(dataId, stream);
+    this.#byError.set(errorId, stream);
+    this.usedAt = this.#options.clock.monotonic();
+    this.#control(this.#headers.synStream(errorId, { streamtype: "error", ...headers }));
+    this.#control(finFrame(errorId));
+    this.#control(this.#headers.synStream(dataId, { streamtype: "data", ...headers }));
+    return stream;
+  }
+
+  probe(ms: number): Promise<boolean> {
+    const { clock } = this.#options;
+    if (this.state === "closed") return Promise.resolve(false);
+    return new Promise((resolve) => {
+      const cancel = clock.after(ms, () => resolve(false));
+      this.#health.ping(clock.monotonic(), () => {
+        cancel();
+        resolve(true);
+      });
+    });
+  }
+
+  get heardAt(): number {
+    return this.#health.heardAt;
+  }
+
+  tick(now: number): void {
+    if (this.state === "closed") return;
+    if (this.#choked.size > 0) {
+      this.#endStalled(now);
+      // Nothing is read, so nothing can be heard: silence means nothing.
+      this.#health.heard(now);
+      return;
+    }
+    const verdict = this.#health.tick(now, this.#byData.size > 0, this.#writer.busy);
+    if (verdict === "dead") this.#lost("it no longer answers");
+  }
+
+  drain(reason: string): void {
+    if (this.state !== "open") return;
+    this.state = "draining";
+    this.#options.log.debug("Link drains", { pod: this.pod.name, reason, streams: this.streams });
+    this.#closeIfDrained();
+  }
+
+  close(error?: TunnelError): void {
+    if (this.state === "closed") return;
+    this.state = "closed";
+    const streams = [...this.#byData.values()];
+    this.#byData.clear();
+    this.#byError.clear();
+    for (const stream of streams) {
+      stream.finish(
+        error ?? lostError("it was closed", undefined, !stream.wrotePayload),
+      );
+    }
+    this.#writer.close();
+    this.#choked.clear();
+    this.#unchoke?.();
+    this.#health.close();
+    this.#conn.close();
+    this.#options.onClosed(this);
+  }
+
+  // ---- for the streams
+
+  /** How many bytes have been handed to the connection's write call. */
+  get writtenBytes(): number {
+    return this.#writer.written;
+  }
+
+  /** How many bytes have been queued or written. */
+  get queuedBytes(): number {
+    return this.#writer.queued;
+  }
+
+  now(): number {
+    return this.#options.clock.monotonic();
+  }
+
+  after(ms: number, callback: () => void): () => void {
+    return this.#options.clock.after(ms, callback);
+  }
+
+  /** Sends a frame of `length` bytes that lies in `buffer` at `at`, with head room before it. */
+  sendFrame(buffer: Uint8Array, at: number, length: number): Promise<void> | undefined {
+    return this.#writer.write(this.#carrier.seal(buffer, at, length));
+  }
+
+  sendFin(id: number): void {
+    this.#control(finFrame(id));
+  }
+
+  sendReset(id: number): void {
+    this.#control(resetFrame(id, STATUS_CANCEL));
+  }
+
+  choke(stream: SpdyStream, choked: boolean): void {
+    if (choked) {
+      if (this.#choked.size === 0) this.#chokedAt = this.now();
+      this.#choked.add(stream);
+    } else if (this.#choked.delete(stream)) {
+      this.#chokedAt = this.now();
+      if (this.#choked.size === 0) this.#unchoke?.();
+    }
+  }
+
+  /** A stream has ended: forget it, and the link too when it was the last of a draining one. */
+  forget(stream: SpdyStream): void {
+    this.#byData.delete(stream.dataId);
+    this.#byError.delete(stream.errorId);
+    if (this.#held === stream) this.#held = undefined;
+    this.choke(stream, false);
+    this.usedAt = this.now();
+    this.#closeIfDrained();
+  }
+
+  // ---- reading
+
+  async #readLoop(rest: Uint8Array): Promise<void> {
+    try {
+      if (rest.length > 0) {
+        const buffer = new ReadBuffer(rest.length, () => {});
+        buffer.bytes.set(rest);
+        this.#feed(buffer, rest.length);
+      }
+      while (this.state !== "closed") {
+        if (this.#choked.size > 0) {
+          await new Promise<void>((resolve) => this.#unchoke = resolve);
+          this.#unchoke = undefined;
+          continue;
+        }
+        const buffer = this.#buffers.take();
+        const count = await this.#conn.read(buffer.bytes);
+        if (count === null) return this.#lost("the API server closed it");
+        this.#health.heard(this.now());
+        this.#buffers.note(count, buffer);
+        this.#feed(buffer, count);
+      }
+    } catch (error) {
+      this.#lost(messageOf(error), error);
+    }
+  }
+
+  #feed(buffer: ReadBuffer, count: number): void {
+    buffer.retain();
+    this.#reading = buffer;
+    try {
+      this.#carrier.open(buffer.bytes.subarray(0, count));
+      this.#passHeld();
+    } finally {
+      this.#held = undefined;
+      this.#reading = undefined;
+      buffer.release();
+    }
+  }
+
+  inner(bytes: Uint8Array): void {
+    this.#parser.push(bytes);
+  }
+
+  answer(frame: Uint8Array): void {
+    if (!this.#writer.backlogged) this.#writer.write(frame);
+  }
+
+  ended(): void {
+    this.#lost("the API server closed it");
+  }
+
+  onData(id: number, bytes: Uint8Array, last: boolean): void {
+    const stream = this.#byData.get(id);
+    if (stream === undefined) {
+      this.#passHeld();
+      const failing = this.#byError.get(id);
+      if (failing !== undefined) failing.errorBytes(bytes, last);
+      else this.#checkId(id);
+      return;
+    }
+    if (bytes.length > 0) this.#hold(stream, bytes);
+    if (last) {
+      this.#passHeld();
+      stream.podEnded();
+    }
+  }
+
+  /**
+   * Frames are cut at the far end's convenience (32 KiB, or one small write
+   * each). Those of one stream that came in one read are moved together over
+   * the 8 bytes between them and passed on as one: a short move in cache costs
+   * less than one more write call.
+   */
+  #hold(stream: SpdyStream, bytes: Uint8Array): void {
+    const buffer = this.#reading!.bytes;
+    const from = bytes.byteOffset - buffer.byteOffset;
+    if (this.#held === stream) {
+      buffer.copyWithin(this.#heldTo, from, from + bytes.length);
+      this.#heldTo += bytes.length;
+      return;
+    }
+    this.#passHeld();
+    this.#held = stream;
+    this.#heldFrom = from;
+    this.#heldTo = from + bytes.length;
+  }
+
+  #passHeld(): void {
+    const stream = this.#held;
+    if (stream === undefined) return;
+    this.#held = undefined;
+    const lease = this.#reading!;
+    stream.podSent(lease.bytes.subarray(this.#heldFrom, this.#heldTo), lease);
+  }
+
+  onReply(id: number, fin: boolean): void {
+    this.#checkId(id);
+    if (!fin) return;
+    this.#passHeld();
+    this.#byData.get(id)?.podEnded();
+    this.#byError.get(id)?.errorBytes(NOTHING, true);
+  }
+
+  onReset(id: number): void {
+    this.#checkId(id);
+    this.#passHeld();
+    this.#byData.get(id)?.podReset();
+    this.#byError.get(id)?.errorBytes(NOTHING, true);
+  }
+
+  onPing(id: number): void {
+    if ((id & 1) === 1) this.#health.answered(id);
+    else if (!this.#writer.backlogged) this.#control(pingFrame(id));
+  }
+
+  onGoAway(lastId: number): void {
+    this.#passHeld();
+    // Streams above the last one taken up were never looked at.
+    for (const stream of [...this.#byData.values()]) {
+      if (stream.errorId > lastId) {
+        stream.finish(lostError("the API server ends it", undefined, true));
+      }
+    }
+    this.drain("the API server ends it");
+  }
+
+  onSyn(id: number): void {
+    throw new FrameError(`Stream ${id} opened by the server`);
+  }
+
+  /** Frames for a stream that has ended may still be under way; any other id is a lie. */
+  #checkId(id: number): void {
+    if ((id & 1) === 0 || id >= this.#nextId) throw new FrameError(`Unknown stream ${id}`);
+  }
+
+  // ---- ends
+
+  /** The pod is gone, says the error text of one of its streams. */
+  podGone(): void {
+    this.drain("its pod is gone");
+  }
+
+  #lost(reason: string, cause?: unknown): void {
+    if (this.state === "closed") return;
+    this.#options.log.debug("Link lost", { pod: this.pod.name, reason, streams: this.streams });
+    for (const stream of [...this.#byData.values()]) {
+      stream.finish(lostError(reason, cause, !stream.wrotePayload));
+    }
+    this.close();
+  }
+
+  #closeIfDrained(): void {
+    if (this.state !== "draining" || this.#byData.size > 0) return;
+    this.#control(goAwayFrame(0));
+    // One turn for the frames queued (a last RST, GOAWAY) to leave.
+    queueMicrotask(() => queueMicrotask(() => this.close()));
+  }
+
+  #control(frame: Uint8Array): void {
+    this.#writer.write(this.#carrier.sealSmall(frame));
+  }
+
+  /**
+   * Ends a stream whose program has read nothing for `stallMs` while another
+   * connection of the same link waits for an answer: SPDY here knows no
+   * flow control, so it is that one or all others.
+   */
+  #endStalled(now: number): void {
+    const { stallMs } = this.#options;
+    for (const stalled of [...this.#choked]) {
+      if (now - stalled.progressAt < stallMs) continue;
+      const waiting = [...this.#byData.values()].some((other) =>
+        !this.#choked.has(other) && other.waitsSince(this.#chokedAt)
+      );
+      if (!waiting) return;
+      this.#options.log.warn("Connection ended: its program reads nothing and holds up others", {
+        pod: this.pod.name,
+        stalledMs: Math.round(now - stalled.progressAt),
+      });
+      stalled.abort();
+      stalled.tell(new TunnelError("reset", "The program read nothing while others waited"));
+    }
+  }
+}
+
+const NOTHING = new Uint8Array(0);
+
+function lostError(reason: string, cause: unknown, nothingDelivered: boolean): TunnelError {
+  return new TunnelError("link_lost", `Connection to the pod lost: ${reason}`, {
+    nothingDelivered,
+    ...(cause === undefined ? {} : { cause }),
+  });
+}

@@ -1,0 +1,173 @@
+import { classifyErrorText, TunnelError } from "./errors.ts";
+import { FRAME_HEAD, writeDataHead } from "./frames.ts";
+import {
+  HEAD_ROOM,
+  type Lease,
+  type Link,
+  type LinkStream,
+  type StreamEvents,
+} from "./transport.ts";
+
+/** Most error text kept, in bytes; real ones are below 600. */
+const MAX_ERROR_TEXT = 4096;
+/** How long the reason may come after a data stream was reset, in ms. */
+const REASON_MS = 250;
+
+/** What a stream needs of its link. */
+export interface SpdyHost extends Link {
+  /** Bytes handed to the connection's write call, and bytes queued or written, since it began. */
+  readonly writtenBytes: number;
+  readonly queuedBytes: number;
+  /** Monotonic time, in ms. */
+  now(): number;
+  after(ms: number, callback: () => void): () => void;
+  /** Sends a frame of `length` bytes that lies in `buffer` at `at`. */
+  sendFrame(buffer: Uint8Array, at: number, length: number): Promise<void> | undefined;
+  sendFin(id: number): void;
+  sendReset(id: number): void;
+  choke(stream: SpdyStream, choked: boolean): void;
+  forget(stream: SpdyStream): void;
+  /** The error text says that the pod is gone. */
+  podGone(): void;
+}
+
+/** One forwarded connection: a data stream and the error stream that tells how it ended. */
+export class SpdyStream implements LinkStream {
+  readonly link: SpdyHost;
+  readonly errorId: number;
+  readonly dataId: number;
+  /** When the program last took something while its connection was choked, in ms. */
+  progressAt = 0;
+
+  readonly #events: StreamEvents;
+  #sentFin = false;
+  #gotFin = false;
+  #errorDone = false;
+  #errorText: Uint8Array | undefined;
+  #over = false;
+  #cancelGrace: (() => void) | undefined;
+  /** Where in the link's output the first payload begins. */
+  #payloadAt = Number.POSITIVE_INFINITY;
+  #upAt = Number.NEGATIVE_INFINITY;
+  #downAt = Number.NEGATIVE_INFINITY;
+
+  constructor(link: SpdyHost, errorId: number, dataId: number, events: StreamEvents) {
+    this.link = link;
+    this.errorId = errorId;
+    this.dataId = dataId;
+    this.#events = events;
+  }
+
+  get wrotePayload(): boolean {
+    return this.link.writtenBytes > this.#payloadAt;
+  }
+
+  send(buffer: Uint8Array, length: number): Promise<void> | undefined {
+    if (this.#over || this.#sentFin) return undefined;
+    if (this.#payloadAt === Number.POSITIVE_INFINITY) this.#payloadAt = this.link.queuedBytes;
+    this.#upAt = this.link.now();
+    const at = HEAD_ROOM - FRAME_HEAD;
+    writeDataHead(buffer, at, this.dataId, length, false);
+    return this.link.sendFrame(buffer, at, FRAME_HEAD + length);
+  }
+
+  end(): void {
+    if (this.#over || this.#sentFin) return;
+    this.#sentFin = true;
+    this.link.sendFin(this.dataId);
+  }
+
+  abort(): void {
+    if (this.#over) return;
+    this.#leave();
+    this.link.sendReset(this.dataId);
+    this.link.forget(this);
+  }
+
+  choke(choked: boolean): void {
+    if (this.#over) return;
+    if (choked) this.progressAt = this.link.now();
+    this.link.choke(this, choked);
+  }
+
+  /** True when this connection expects bytes: it asked after it last got some, or was getting them at `since`. */
+  waitsSince(since: number): boolean {
+    return this.#upAt > this.#downAt || this.#downAt > since - 1000;
+  }
+
+  // ---- from the link
+
+  podSent(bytes: Uint8Array, lease: Lease): void {
+    if (this.#over || this.#gotFin) return;
+    this.#downAt = this.link.heardAt;
+    this.#events.data(bytes, lease);
+  }
+
+  podEnded(): void {
+    if (this.#over || this.#gotFin) return;
+    this.#gotFin = true;
+    this.#events.end();
+    this.#finishIfComplete();
+  }
+
+  podReset(): void {
+    if (this.#over) return;
+    this.#gotFin = true;
+    if (this.#errorDone) return this.finish(this.#resetError());
+    this.#cancelGrace ??= this.link.after(REASON_MS, () => this.finish(this.#resetError()));
+  }
+
+  errorBytes(bytes: Uint8Array, last: boolean): void {
+    if (this.#over) return;
+    const have = this.#errorText?.length ?? 0;
+    const take = Math.min(bytes.length, MAX_ERROR_TEXT - have);
+    if (take > 0) {
+      const text = new Uint8Array(have + take);
+      if (this.#errorText !== undefined) text.set(this.#errorText);
+      text.set(bytes.subarray(0, take), have);
+      this.#errorText = text;
+    }
+    if (!last) return;
+    this.#errorDone = true;
+    if (this.#errorText !== undefined) {
+      const error = classifyErrorText(new TextDecoder().decode(this.#errorText));
+      if (error.fault === "pod_gone") this.link.podGone();
+      if (!this.#gotFin || !this.#sentFin) this.link.sendReset(this.dataId);
+      return this.finish(error);
+    }
+    if (this.#cancelGrace !== undefined) return this.finish(this.#resetError());
+    this.#finishIfComplete();
+  }
+
+  /** Ends it and tells the connection, once. */
+  finish(error: TunnelError | undefined): void {
+    if (this.#over) return;
+    this.#leave();
+    this.link.forget(this);
+    this.#events.closed(error);
+  }
+
+  /** Tells the connection of an end after `abort`. */
+  tell(error: TunnelError): void {
+    this.#events.closed(error);
+  }
+
+  #leave(): void {
+    this.#over = true;
+    this.#cancelGrace?.();
+  }
+
+  #finishIfComplete(): void {
+    if (!this.#gotFin || !this.#errorDone) return;
+    // Half of the pair may still be open on our side; the far end has let go of both.
+    if (!this.#sentFin) {
+      this.#sentFin = true;
+      this.link.sendFin(this.dataId);
+    }
+    this.finish(undefined);
+  }
+
+  #resetError(): TunnelError {
+    return new TunnelError("reset", "Connection reset by the pod");
+  }
+}

@@ -1,0 +1,512 @@
+/**
+ * A small API server for the tunnel's own tests: port-forward over SPDY, SPDY
+ * in WebSocket and WebSocket channels on a real loopback socket, with "pods"
+ * that are functions. Written apart from src/tunnel, so that a mistake there
+ * is not repeated here.
+ */
+import { createHash } from "node:crypto";
+import { inflateRawSync } from "node:zlib";
+
+export interface PodStream {
+  readonly port: number;
+  /** Bytes from the client; null at its end of output or when the connection is gone. */
+  read(): Promise<Uint8Array | null>;
+  write(bytes: Uint8Array | string): Promise<void>;
+  /** Ends both streams as a server does after the pod has closed. */
+  end(): Promise<void>;
+  /** Ends the data stream, then tells `text` on the error stream. */
+  fail(text: string): Promise<void>;
+  /** True once the client gave the stream up or the link is gone. */
+  readonly gone: boolean;
+}
+
+export type Pod = (stream: PodStream) => void | Promise<void>;
+
+export interface PeerOptions {
+  /** By pod name. */
+  readonly pods: Record<string, Pod>;
+  /** Ways that are understood. */
+  readonly ways?: readonly ("spdy" | "spdy_websocket" | "channels")[];
+  /** Answers a request instead of upgrading: `HTTP/1.1 ...` in full. */
+  readonly answer?: (request: string) => string | undefined;
+  readonly tls?: { readonly cert: string; readonly key: string };
+}
+
+export const REFUSED =
+  'error forwarding port 80 to pod 5c6e, uid : failed to execute portforward in network namespace "/var/run/netns/cni-1": failed to connect to localhost:80 inside namespace "5c6e", IPv4: dial tcp4 127.0.0.1:80: connect: connection refused IPv6 dial tcp6: address localhost: no suitable address found ';
+export const RESET =
+  'error forwarding port 80 to pod 5c6e, uid : failed to execute portforward in network namespace "/var/run/netns/cni-1": writeto tcp4 127.0.0.1:43664->127.0.0.1:80: read tcp4 127.0.0.1:43664->127.0.0.1:80: read: connection reset by peer';
+export const GONE =
+  'error forwarding port 80 to pod 5c6e, uid : network namespace for sandbox "5c6e" is closed';
+
+export class Peer {
+  readonly #options: PeerOptions;
+  readonly #listener: Deno.Listener<Deno.TcpConn | Deno.TlsConn>;
+  readonly links = new Set<PeerLink>();
+  readonly requests: string[] = [];
+  /** Streams opened per pod. */
+  readonly opened: Record<string, number> = {};
+  readonly done: Promise<void>;
+  accepted = 0;
+
+  constructor(options: PeerOptions) {
+    this.#options = options;
+    this.#listener = options.tls === undefined
+      ? Deno.listen({ hostname: "127.0.0.1", port: 0 })
+      : Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...options.tls });
+    this.done = this.#accept();
+  }
+
+  get port(): number {
+    return (this.#listener.addr as Deno.NetAddr).port;
+  }
+
+  close(): void {
+    this.#listener.close();
+    for (const link of [...this.links]) link.close();
+  }
+
+  async #accept(): Promise<void> {
+    const running: Promise<void>[] = [];
+    for (;;) {
+      let conn;
+      try {
+        conn = await this.#listener.accept();
+      } catch {
+        break;
+      }
+      this.accepted++;
+      if ("setNoDelay" in conn) (conn as Deno.TcpConn).setNoDelay(true);
+      running.push(this.#serve(conn).catch(() => {}).finally(() => closeQuietly(conn)));
+    }
+    await Promise.all(running);
+  }
+
+  async #serve(conn: Deno.Conn): Promise<void> {
+    const { head, rest } = await readHead(conn);
+    this.requests.push(head);
+    const own = this.#options.answer?.(head);
+    if (own !== undefined) {
+      await writeAll(conn, text(own));
+      return;
+    }
+    const pod = /\/pods\/([^/]+)\/portforward/.exec(head)?.[1] ?? "";
+    const handler = this.#options.pods[pod];
+    if (handler === undefined) {
+      const body = JSON.stringify({
+        kind: "Status",
+        message: `pods "${pod}" not found`,
+        reason: "NotFound",
+        details: { name: pod, kind: "pods" },
+        code: 404,
+      });
+      await writeAll(
+        conn,
+        text(`HTTP/1.1 404 Not Found\r\nContent-Length: ${body.length}\r\n\r\n${body}`),
+      );
+      return;
+    }
+    const ways = this.#options.ways ?? ["spdy", "spdy_websocket", "channels"];
+    const protocol = header(head, "sec-websocket-protocol");
+    const counted: Pod = (stream) => {
+      this.opened[pod] = (this.opened[pod] ?? 0) + 1;
+      return handler(stream);
+    };
+    if (header(head, "upgrade") === "SPDY/3.1" && ways.includes("spdy")) {
+      await writeAll(
+        conn,
+        text(
+          "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n",
+        ),
+      );
+      return await this.#run(new PeerLink(conn, counted, pod, "spdy"), rest);
+    }
+    const way = protocol === "SPDY/3.1+portforward.k8s.io"
+      ? "spdy_websocket"
+      : protocol === "v4.channel.k8s.io"
+      ? "channels"
+      : undefined;
+    if (way === undefined || !ways.includes(way)) {
+      await writeAll(
+        conn,
+        text("HTTP/1.1 400 Bad Request\r\nContent-Length: 16\r\n\r\nUpgrade required"),
+      );
+      return;
+    }
+    const accept = createHash("sha1").update(
+      header(head, "sec-websocket-key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
+    ).digest("base64");
+    await writeAll(
+      conn,
+      text(
+        `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: ${accept}\r\nSec-WebSocket-Protocol: ${protocol}\r\n\r\n`,
+      ),
+    );
+    const port = Number(/[?&]ports=(\d+)/.exec(head)?.[1] ?? 0);
+    return await this.#run(new PeerLink(conn, counted, pod, way, port), rest);
+  }
+
+  async #run(link: PeerLink, rest: Uint8Array): Promise<void> {
+    this.links.add(link);
+    try {
+      await link.run(rest);
+    } finally {
+      this.links.delete(link);
+      link.close();
+    }
+  }
+}
+
+/** The server's end of one link. */
+export class PeerLink {
+  readonly conn: Deno.Conn;
+  readonly pod: string;
+  readonly way: "spdy" | "spdy_websocket" | "channels";
+  readonly #handler: Pod;
+  readonly #port: number;
+  readonly #headers: Map<number, Record<string, string>> = new Map();
+  readonly #streams = new Map<number, Inbox>();
+  #first = true;
+  #buffer: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
+  #message: Uint8Array[] = [];
+  #turn: Promise<unknown> = Promise.resolve();
+  /** Set to stop answering anything, as a dropped network does. */
+  silent = false;
+  pings = 0;
+  /** Frames in the order they came, as words. */
+  readonly seen: string[] = [];
+
+  constructor(conn: Deno.Conn, handler: Pod, pod: string, way: PeerLink["way"], port = 0) {
+    this.conn = conn;
+    this.#handler = handler;
+    this.pod = pod;
+    this.way = way;
+    this.#port = port;
+  }
+
+  close(): void {
+    closeQuietly(this.conn);
+    for (const inbox of this.#streams.values()) inbox.push(null, true);
+  }
+
+  async run(rest: Uint8Array): Promise<void> {
+    if (this.way === "channels") {
+      await this.#sendMessage(Uint8Array.of(0, this.#port & 255, this.#port >> 8));
+      await this.#sendMessage(Uint8Array.of(1, this.#port & 255, this.#port >> 8));
+      this.#open(0, this.#port);
+    }
+    const buffer = new Uint8Array(65536);
+    this.#take(rest);
+    for (;;) {
+      const count = await this.conn.read(buffer);
+      if (count === null) return;
+      if (this.silent) continue;
+      this.#take(buffer.slice(0, count));
+    }
+  }
+
+  /** Raw bytes of the SPDY stream to the client. */
+  send(bytes: Uint8Array): Promise<void> {
+    const turn = this.#turn.then(async () => {
+      if (this.silent) return;
+      if (this.way === "spdy") await writeAll(this.conn, bytes);
+      else await this.#message2(bytes);
+    });
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  #sendMessage(bytes: Uint8Array): Promise<void> {
+    return this.send(bytes);
+  }
+
+  async #message2(bytes: Uint8Array): Promise<void> {
+    const head = bytes.length < 126
+      ? [0x82, bytes.length]
+      : bytes.length < 65536
+      ? [0x82, 126, bytes.length >> 8, bytes.length & 255]
+      : [
+        0x82,
+        127,
+        0,
+        0,
+        0,
+        0,
+        bytes.length >>> 24,
+        bytes.length >> 16,
+        bytes.length >> 8,
+        bytes.length,
+      ]
+        .map((byte) => byte & 255);
+    await writeAll(this.conn, join([Uint8Array.from(head), bytes]));
+  }
+
+  #take(bytes: Uint8Array): void {
+    this.#buffer = join([this.#buffer, bytes]);
+    if (this.way === "spdy") return this.#frames();
+    for (;;) {
+      const b = this.#buffer;
+      if (b.length < 2) return;
+      if ((b[1]! & 0x80) === 0) throw new Error("client frame is not masked");
+      const short = b[1]! & 0x7f;
+      const extra = short === 126 ? 2 : short === 127 ? 8 : 0;
+      if (b.length < 6 + extra) return;
+      const view = new DataView(b.buffer, b.byteOffset);
+      const length = short === 126
+        ? view.getUint16(2)
+        : short === 127
+        ? Number(view.getBigUint64(2))
+        : short;
+      if (b.length < 6 + extra + length) return;
+      const mask = b.subarray(2 + extra, 6 + extra);
+      const payload = b.slice(6 + extra, 6 + extra + length).map((byte, i) => byte ^ mask[i & 3]!);
+      this.#buffer = b.slice(6 + extra + length);
+      const opcode = b[0]! & 15;
+      if (opcode === 9) {
+        void writeAll(this.conn, join([Uint8Array.of(0x8a, payload.length), payload]));
+        this.pings++;
+      } else if (opcode === 8) return;
+      else if (this.way === "channels") {
+        if (payload[0] === 0) this.#streams.get(0)?.push(payload.slice(1));
+      } else {
+        this.#message.push(payload);
+      }
+      if (this.#message.length > 0) {
+        const outer = this.#buffer;
+        this.#buffer = join([this.#inner, ...this.#message]);
+        this.#message = [];
+        this.#frames();
+        this.#inner = this.#buffer;
+        this.#buffer = outer;
+      }
+    }
+  }
+  #inner: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
+
+  #frames(): void {
+    for (;;) {
+      const b = this.#buffer;
+      if (b.length < 8) return;
+      const length = (b[5]! << 16) | (b[6]! << 8) | b[7]!;
+      if (b.length < 8 + length) return;
+      const payload = b.slice(8, 8 + length);
+      this.#buffer = b.slice(8 + length);
+      const view = new DataView(b.buffer, b.byteOffset);
+      if ((b[0]! & 0x80) === 0) {
+        const id = view.getUint32(0);
+        this.seen.push(`DATA ${id} ${length}${b[4]! & 1 ? " FIN" : ""}`);
+        const inbox = this.#streams.get(id);
+        if (length > 0) inbox?.push(payload);
+        if (b[4]! & 1) inbox?.push(null);
+        continue;
+      }
+      if (b[1] !== 3) throw new Error("not SPDY/3");
+      const type = view.getUint16(2);
+      const words = new DataView(payload.buffer);
+      if (type === 1) this.#syn(words.getUint32(0), payload.slice(10));
+      else if (type === 3) {
+        this.seen.push(`RST ${words.getUint32(0)} ${words.getUint32(4)}`);
+        this.#streams.get(words.getUint32(0))?.push(null, true);
+      } else if (type === 6) {
+        this.pings++;
+        this.seen.push(`PING ${words.getUint32(0)}`);
+        if (words.getUint32(0) & 1) void this.send(join([b.slice(0, 8), payload])).catch(() => {});
+      } else this.seen.push(`CONTROL ${type}`);
+    }
+  }
+
+  #syn(id: number, block: Uint8Array): void {
+    if (this.#first) {
+      const begin = [...block.slice(0, 6)].map((byte) => byte.toString(16).padStart(2, "0")).join(
+        "",
+      );
+      if (begin !== "78bbe3c6a7c2") throw new Error(`zlib stream begins with ${begin}`);
+      block = block.slice(6);
+      this.#first = false;
+    }
+    const tail = [...block.slice(-5)].join();
+    if (tail !== "0,0,0,255,255") throw new Error("block is not flushed");
+    // An end-of-stream block makes the inflater accept what never ends.
+    const plain = new Uint8Array(inflateRawSync(join([block, Uint8Array.of(1, 0, 0, 255, 255)])));
+    const headers = decode(plain);
+    this.seen.push(`SYN ${id} ${headers.streamtype}`);
+    this.#headers.set(id, headers);
+    void this.send(frame(2, 0, words(id, 0))).catch(() => {});
+    if (headers.streamtype === "data") this.#open(id, Number(headers.port));
+  }
+
+  #open(id: number, port: number): void {
+    const inbox = new Inbox();
+    this.#streams.set(id, inbox);
+    let errorId = id - 2;
+    for (const [other, headers] of this.#headers) {
+      if (
+        headers.streamtype === "error" && headers.requestid === this.#headers.get(id)?.requestid
+      ) {
+        errorId = other;
+      }
+    }
+    // deno-lint-ignore no-this-alias
+    const link = this;
+    const stream: PodStream = {
+      port,
+      get gone() {
+        return inbox.gone;
+      },
+      read: () => inbox.read(),
+      write: (bytes) => {
+        const data = typeof bytes === "string" ? text(bytes) : bytes;
+        return link.way === "channels"
+          ? link.send(join([Uint8Array.of(0), data]))
+          : link.send(join([dataHead(id, data.length, false), data]));
+      },
+      end: async () => {
+        if (link.way === "channels") {
+          await link.#turn;
+          await writeAll(link.conn, Uint8Array.of(0x88, 2, 3, 232));
+          return closeQuietly(link.conn);
+        }
+        await link.send(dataHead(id, 0, true));
+        await link.send(dataHead(errorId, 0, true));
+        link.#streams.delete(id);
+      },
+      fail: async (reason) => {
+        if (link.way === "channels") {
+          await link.send(join([Uint8Array.of(1), text(reason)]));
+          await writeAll(link.conn, Uint8Array.of(0x88, 2, 3, 232));
+          return closeQuietly(link.conn);
+        }
+        await link.send(dataHead(id, 0, true));
+        await link.send(join([dataHead(errorId, reason.length, false), text(reason)]));
+        await link.send(frame(3, 0, words(errorId, 5)));
+        link.#streams.delete(id);
+      },
+    };
+    void (async () => {
+      try {
+        await this.#handler(stream);
+      } catch {
+        // The client went away in the middle.
+      }
+    })();
+  }
+}
+
+class Inbox {
+  #items: (Uint8Array | null)[] = [];
+  #wake: (() => void) | undefined;
+  gone = false;
+
+  push(item: Uint8Array | null, gone = false): void {
+    this.gone ||= gone;
+    this.#items.push(item);
+    this.#wake?.();
+  }
+
+  async read(): Promise<Uint8Array | null> {
+    for (;;) {
+      const item = this.#items.shift();
+      if (item !== undefined) return item;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+}
+
+// ---- pods
+
+/** Sends back what it gets; ends when the client does. */
+export const echo: Pod = async (stream) => {
+  for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
+    await stream.write(bytes);
+  }
+  if (!stream.gone) await stream.end();
+};
+
+/** Says hello by name on connection, then echoes. */
+export const named = (name: string): Pod => async (stream) => {
+  await stream.write(`${name}\n`);
+  await echo(stream);
+};
+
+export const failing = (reason: string): Pod => (stream) => stream.fail(reason);
+
+// ---- bytes
+
+export function text(value: string): Uint8Array {
+  return new TextEncoder().encode(value);
+}
+
+export function join(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}
+
+export function words(...values: number[]): Uint8Array {
+  const bytes = new Uint8Array(values.length * 4);
+  values.forEach((value, i) => new DataView(bytes.buffer).setUint32(i * 4, value));
+  return bytes;
+}
+
+export function frame(type: number, flags: number, payload: Uint8Array): Uint8Array {
+  const { length } = payload;
+  return join([
+    Uint8Array.of(0x80, 3, type >> 8, type, flags, length >> 16, length >> 8, length),
+    payload,
+  ]);
+}
+
+export function dataHead(id: number, length: number, fin: boolean): Uint8Array {
+  return join([words(id), Uint8Array.of(fin ? 1 : 0, length >> 16, length >> 8, length)]);
+}
+
+function decode(plain: Uint8Array): Record<string, string> {
+  const view = new DataView(plain.buffer, plain.byteOffset);
+  const headers: Record<string, string> = {};
+  let at = 4;
+  const next = () => {
+    const length = view.getUint32(at);
+    const value = new TextDecoder().decode(plain.slice(at + 4, at + 4 + length));
+    at += 4 + length;
+    return value;
+  };
+  for (let left = view.getUint32(0); left > 0; left--) {
+    const name = next();
+    headers[name] = next();
+  }
+  return headers;
+}
+
+function header(head: string, name: string): string | undefined {
+  return new RegExp(`^${name}: *(.*)$`, "im").exec(head)?.[1]?.trim();
+}
+
+async function readHead(conn: Deno.Conn): Promise<{ head: string; rest: Uint8Array }> {
+  let have: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
+  const buffer = new Uint8Array(4096);
+  for (;;) {
+    const count = await conn.read(buffer);
+    if (count === null) throw new Error("ended");
+    have = join([have, buffer.subarray(0, count)]);
+    const at = new TextDecoder("latin1").decode(have).indexOf("\r\n\r\n");
+    if (at >= 0) {
+      return { head: new TextDecoder().decode(have.slice(0, at)), rest: have.slice(at + 4) };
+    }
+  }
+}
+
+export async function writeAll(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}
+
+export function closeQuietly(conn: { close(): void }): void {
+  try {
+    conn.close();
+  } catch {
+    // Closed already.
+  }
+}

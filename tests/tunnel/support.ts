@@ -1,0 +1,182 @@
+import type { ApiTarget } from "../../src/model/api_target.ts";
+import { silentLogger } from "../../src/model/log.ts";
+import type { ServiceEndpoint } from "../../src/model/service.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { TunnelEngine, type TunnelEngineOptions } from "../../src/tunnel/engine.ts";
+import type { TunnelListener } from "../../src/tunnel/listener.ts";
+import { closeQuietly, Peer, type PeerOptions, text, writeAll } from "./peer.ts";
+
+/** An endpoint of a pod, ready unless told otherwise. */
+export function endpoint(name: string, more: Partial<ServiceEndpoint> = {}): ServiceEndpoint {
+  return {
+    podNamespace: "default",
+    podName: name,
+    podUid: `uid-${name}`,
+    ready: true,
+    serving: true,
+    terminating: false,
+    ports: { "": 8081 },
+    ...more,
+  };
+}
+
+export interface Bed {
+  readonly peer: Peer;
+  readonly engine: TunnelEngine;
+  readonly listener: TunnelListener;
+  connect(): Promise<Client>;
+}
+
+/** Runs a test with a peer, an engine and one listener; everything is closed afterwards. */
+export async function withBed(
+  options: PeerOptions & {
+    readonly engine?: Partial<TunnelEngineOptions>;
+    readonly endpoints?: readonly ServiceEndpoint[];
+    readonly affinitySeconds?: number;
+    readonly target?: Partial<ApiTarget>;
+  },
+  test: (bed: Bed) => Promise<void>,
+): Promise<void> {
+  const peer = new Peer(options);
+  const target: ApiTarget = {
+    host: "127.0.0.1",
+    port: peer.port,
+    basePath: "",
+    headers: { authorization: "Bearer t" },
+    ...options.target,
+  };
+  const engine = new TunnelEngine({
+    targets: () => Promise.resolve(target),
+    log: silentLogger,
+    clock: systemClock,
+    ...options.engine,
+  });
+  const clients: Client[] = [];
+  try {
+    const listener = await engine.listen({
+      address: "127.0.0.1",
+      port: 0,
+      service: { namespace: "default", name: "web" },
+      portName: "",
+      ...(options.affinitySeconds === undefined
+        ? {}
+        : { affinitySeconds: options.affinitySeconds }),
+    });
+    listener.update(
+      options.endpoints ?? Object.keys(options.pods).map((name) => endpoint(name)),
+    );
+    await test({
+      peer,
+      engine,
+      listener,
+      connect: async () => {
+        const client = await Client.connect(listener.boundPort);
+        clients.push(client);
+        return client;
+      },
+    });
+  } finally {
+    for (const client of clients) client.close();
+    await engine.close();
+    peer.close();
+    await peer.done;
+  }
+}
+
+/** A local program: reads with deadlines. */
+export class Client {
+  readonly conn: Deno.TcpConn;
+  #have: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
+
+  private constructor(conn: Deno.TcpConn) {
+    this.conn = conn;
+  }
+
+  static async connect(port: number): Promise<Client> {
+    return new Client(await Deno.connect({ hostname: "127.0.0.1", port }));
+  }
+
+  write(value: string | Uint8Array): Promise<void> {
+    return writeAll(this.conn, typeof value === "string" ? text(value) : value);
+  }
+
+  end(): Promise<void> {
+    return this.conn.closeWrite();
+  }
+
+  /** One line, without its end. */
+  async line(ms = 5000): Promise<string> {
+    const got = await within(ms, this.#until((bytes) => bytes.indexOf(10) + 1), "a line");
+    return new TextDecoder().decode(got).trimEnd();
+  }
+
+  /** Exactly `count` bytes. */
+  bytes(count: number, ms = 5000): Promise<Uint8Array> {
+    return within(
+      ms,
+      this.#until((bytes) => bytes.length >= count ? count : 0),
+      `${count} bytes`,
+    );
+  }
+
+  /** Everything up to the end; rejects on a reset. */
+  async rest(ms = 5000): Promise<string> {
+    const parts = [this.#have];
+    this.#have = new Uint8Array(0);
+    const buffer = new Uint8Array(65536);
+    for (;;) {
+      const count = await within(ms, this.conn.read(buffer), "the end");
+      if (count === null) break;
+      parts.push(buffer.slice(0, count));
+    }
+    return parts.map((part) => new TextDecoder().decode(part)).join("");
+  }
+
+  close(): void {
+    closeQuietly(this.conn);
+  }
+
+  async #until(enough: (bytes: Uint8Array) => number): Promise<Uint8Array> {
+    const buffer = new Uint8Array(65536);
+    for (;;) {
+      const count = enough(this.#have);
+      if (count > 0) {
+        const got = this.#have.slice(0, count);
+        this.#have = this.#have.slice(count);
+        return got;
+      }
+      const read = await this.conn.read(buffer);
+      if (read === null) throw new Error("connection ended");
+      const more = new Uint8Array(this.#have.length + read);
+      more.set(this.#have);
+      more.set(buffer.subarray(0, read), this.#have.length);
+      this.#have = more;
+    }
+  }
+}
+
+/** The promise, or an error after `ms`. */
+export async function within<T>(ms: number, promise: Promise<T>, what: string): Promise<T> {
+  let timer: number | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits until the condition holds. */
+export async function until(
+  condition: () => boolean,
+  what: string,
+  ms = 5000,
+): Promise<void> {
+  const end = performance.now() + ms;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`waited ${ms} ms until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
