@@ -132,7 +132,9 @@ export function parseAddressState(text: string | undefined): AddressState | unde
   if (text === undefined) return undefined;
   try {
     const state = JSON.parse(text) as AddressState;
-    if (state.version !== 1 || typeof state.addresses !== "object" || !state.addresses) return undefined;
+    if (state.version !== 1 || typeof state.addresses !== "object" || !state.addresses) {
+      return undefined;
+    }
     for (const entry of Object.values(state.addresses)) {
       if (typeof entry?.address !== "string" || typeof entry.used !== "number") return undefined;
     }

@@ -56,7 +56,9 @@ export function planSession(services: Iterable<ClusterService>, options: PlanOpt
   const chosen = [...services].filter((service) => isChosen(service.name, options));
   chosen.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
   for (const service of chosen) {
-    const skipped = service.skippedPorts.map((port) => `${port.port}/${port.protocol}: ${port.reason}`);
+    const skipped = service.skippedPorts.map((port) =>
+      `${port.port}/${port.protocol}: ${port.reason}`
+    );
     const reason = service.kind === "none"
       ? service.reason ?? "no tunnel is possible"
       : service.ports.length === 0
@@ -142,13 +144,18 @@ function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndp
 }
 
 function isChosen(name: string, options: PlanOptions): boolean {
-  if (options.only.length > 0 && !options.only.some((glob) => matchesGlob(name, glob))) return false;
+  if (options.only.length > 0 && !options.only.some((glob) => matchesGlob(name, glob))) {
+    return false;
+  }
   return !options.exclude.some((glob) => matchesGlob(name, glob));
 }
 
 /** `*` any characters, `?` one; everything else stands for itself. Service names hold no slash. */
 export function matchesGlob(name: string, glob: string): boolean {
-  const pattern = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*").replace(/\?/g, ".");
+  const pattern = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*").replace(
+    /\?/g,
+    ".",
+  );
   return new RegExp(`^${pattern}$`).test(name);
 }
 

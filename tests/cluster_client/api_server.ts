@@ -1,0 +1,265 @@
+import { readFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import https from "node:https";
+import type { AddressInfo, Socket } from "node:net";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Cluster, openCluster } from "../../src/cluster/cluster.ts";
+import type { Clock } from "../../src/model/clock.ts";
+import { silentLogger } from "../../src/model/log.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { type KeyPair, TestAuthority } from "./certificates.ts";
+
+// deno-lint-ignore no-explicit-any
+export type Raw = any;
+
+export interface RecordedRequest {
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingMessage["headers"];
+  /** Remote port: tells connections apart. */
+  readonly port: number;
+}
+
+let shared: { authority: TestAuthority; pair: KeyPair } | undefined;
+
+function certificates() {
+  if (!shared) {
+    const authority = new TestAuthority();
+    shared = { authority, pair: authority.server(["localhost", "127.0.0.1"]) };
+  }
+  return shared;
+}
+
+/**
+ * A bare HTTPS server that speaks just enough of the Kubernetes API for tests
+ * of single behaviours: lists and watches of collections held in memory, and a
+ * hook before every answer for whatever should go wrong.
+ */
+export class TestApi {
+  readonly requests: RecordedRequest[] = [];
+  readonly collections = new Map<string, Map<string, Raw>>();
+  /** Watches open now, by collection path. */
+  readonly watches = new Map<string, Set<ServerResponse>>();
+  /** Return true when the answer was given here. */
+  intercept: (request: RecordedRequest, response: ServerResponse) => boolean = () => false;
+  resourceVersion = 1000;
+  pageSize = Infinity;
+  readonly folder: string;
+  readonly ca: string;
+  #server: https.Server;
+  #sockets = new Set<Socket>();
+  readonly #pair: { cert: string; key: string };
+  port = 0;
+
+  private constructor(folder: string, ca: string, pair: { cert: string; key: string }) {
+    this.folder = folder;
+    this.ca = ca;
+    this.#pair = pair;
+    this.#server = this.#make();
+  }
+
+  static async start(pair?: { cert: string; key: string }): Promise<TestApi> {
+    const { authority, pair: usual } = certificates();
+    const folder = await mkdtemp(join(tmpdir(), "czctl-test-"));
+    const api = new TestApi(folder, authority.cert, pair ?? usual);
+    await api.listen();
+    return api;
+  }
+
+  static authority(): TestAuthority {
+    return certificates().authority;
+  }
+
+  #make(): https.Server {
+    const server = https.createServer(this.#pair, (request, response) => {
+      this.#handle(request, response);
+    });
+    server.on("connection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on("close", () => this.#sockets.delete(socket));
+    });
+    server.on("tlsClientError", () => {});
+    return server;
+  }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((resolve) =>
+      this.#server.listen(this.port, "127.0.0.1", () => resolve())
+    );
+    this.port = (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Goes away with every connection, keeping its port. */
+  async stop(): Promise<void> {
+    for (const watches of this.watches.values()) for (const watch of watches) watch.destroy();
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.watches.clear();
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    this.#server = this.#make();
+    await this.listen();
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+
+  get url(): string {
+    return `https://127.0.0.1:${this.port}`;
+  }
+
+  /** Writes a kubeconfig for one user; returns its path. */
+  async kubeconfig(user: object = { token: "secret" }, cluster: object = {}): Promise<string> {
+    const path = join(this.folder, `config-${crypto.randomUUID()}`);
+    await writeFile(
+      path,
+      JSON.stringify({
+        apiVersion: "v1",
+        kind: "Config",
+        "current-context": "test",
+        contexts: [{
+          name: "test",
+          context: { cluster: "test", user: "alice", namespace: "sample-project" },
+        }],
+        clusters: [{
+          name: "test",
+          cluster: {
+            server: this.url,
+            "certificate-authority-data": btoa(this.ca),
+            ...cluster,
+          },
+        }],
+        users: [{ name: "alice", user }],
+      }),
+    );
+    return path;
+  }
+
+  async open(
+    options: { user?: object; cluster?: object; clock?: Clock; env?: Record<string, string> } = {},
+  ): Promise<Cluster> {
+    return await openCluster({
+      kubeconfig: await this.kubeconfig(options.user, options.cluster),
+      env: options.env ?? {},
+      cwd: this.folder,
+      home: this.folder,
+      log: silentLogger,
+      clock: options.clock ?? systemClock,
+    });
+  }
+
+  /** Puts an object without an event, as though it had been there before. */
+  seed(collection: string, object: Raw): void {
+    let objects = this.collections.get(collection);
+    if (!objects) this.collections.set(collection, objects = new Map());
+    objects.set(object.metadata.name, object);
+  }
+
+  /** A change as the API server tells it, to the store and to every watch. */
+  push(collection: string, type: string, object: Raw): void {
+    const version = Number(object.metadata?.resourceVersion);
+    if (version > this.resourceVersion) this.resourceVersion = version;
+    if (type === "DELETED") this.collections.get(collection)?.delete(object.metadata.name);
+    else if (type === "ADDED" || type === "MODIFIED") this.seed(collection, object);
+    const line = JSON.stringify({ type, object }) + "\n";
+    for (const watch of this.watches.get(collection) ?? []) watch.write(line);
+  }
+
+  /** Like `push`, with the next resourceVersion. */
+  change(collection: string, type: "ADDED" | "MODIFIED" | "DELETED", object: Raw): void {
+    this.push(collection, type, {
+      ...object,
+      metadata: { ...object.metadata, resourceVersion: String(this.resourceVersion + 1) },
+    });
+  }
+
+  refuse(response: ServerResponse, status: number, message: string, reason = ""): true {
+    response.writeHead(status, { "content-type": "application/json" });
+    response.end(JSON.stringify({
+      kind: "Status",
+      apiVersion: "v1",
+      status: "Failure",
+      message,
+      reason,
+      code: status,
+    }));
+    return true;
+  }
+
+  #handle(message: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(message.url ?? "/", "https://api");
+    const request: RecordedRequest = {
+      path: url.pathname,
+      query: url.searchParams,
+      headers: message.headers,
+      port: message.socket.remotePort ?? 0,
+    };
+    this.requests.push(request);
+    response.on("error", () => {});
+    if (this.intercept(request, response)) return;
+    if (url.pathname === "/version") {
+      response.end(JSON.stringify({ major: "1", minor: "36" }));
+      return;
+    }
+    const objects = this.collections.get(url.pathname);
+    if (objects && request.query.get("watch") === "true") {
+      let watches = this.watches.get(url.pathname);
+      if (!watches) this.watches.set(url.pathname, watches = new Set());
+      watches.add(response);
+      response.on("close", () => watches.delete(response));
+      response.writeHead(200, { "content-type": "application/json" });
+      response.flushHeaders();
+      return;
+    }
+    response.setHeader("content-type", "application/json");
+    if (objects) {
+      const all = [...objects.values()];
+      const from = Number(request.query.get("continue") ?? "0");
+      const page = all.slice(from, from + this.pageSize);
+      const more = from + page.length < all.length ? { continue: `${from + page.length}` } : {};
+      response.end(JSON.stringify({
+        kind: "List",
+        metadata: { resourceVersion: String(this.resourceVersion), ...more },
+        items: page,
+      }));
+      return;
+    }
+    const cut = url.pathname.lastIndexOf("/");
+    const found = this.collections.get(url.pathname.slice(0, cut))?.get(
+      decodeURIComponent(url.pathname.slice(cut + 1)),
+    );
+    if (found) response.end(JSON.stringify(found));
+    else this.refuse(response, 404, `${url.pathname} not found`, "NotFound");
+  }
+}
+
+/** Waits for a condition, 10 s at most. */
+export async function until(what: string, condition: () => boolean, deadlineMs = 10_000) {
+  const end = performance.now() + deadlineMs;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`Waited ${deadlineMs} ms in vain for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const RECORDINGS = new URL("../testdata/recordings/", import.meta.url);
+
+/** One recorded watch, event by event. */
+export function recordedWatch(name: string): { type: string; object: Raw }[] {
+  const text = readFileSync(new URL(`watch-${name}.jsonl`, RECORDINGS), "utf8");
+  return text.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
+}
+
+export function recordedList(name: string): Raw {
+  return JSON.parse(readFileSync(new URL(`list-${name}.json`, RECORDINGS), "utf8"));
+}
+
+export const SERVICES = "/api/v1/namespaces/sample-project/services";
+export const PODS = "/api/v1/namespaces/sample-project/pods";
+export const SLICES = "/apis/discovery.k8s.io/v1/namespaces/sample-project/endpointslices";
