@@ -1,5 +1,4 @@
 import { extname } from "node:path";
-import { stringify } from "yaml";
 import type { EnvFormat } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
 import { dotenvValue, isDotenvName } from "./dotenv.ts";
@@ -31,7 +30,6 @@ export function renderEnvironment(
   options: RenderOptions = {},
 ): RenderedEnvironment {
   const sorted = [...variables].sort(([a], [b]) => compare(a, b));
-  const bytes = (text: string) => new TextEncoder().encode(text);
   for (const [name, value] of sorted) {
     if (!value.isWellFormed()) refuse(name, format, "it is not Unicode text");
   }
@@ -40,37 +38,32 @@ export function renderEnvironment(
       return lines(sorted, (name, value) => shellLine(name, value, options));
     case "env":
       return lines(sorted, dotenvLine);
-    case "json":
-      return {
-        // Not through an object: it would move names that look like numbers, and lose __proto__.
-        bytes: bytes(
-          sorted.length === 0
-            ? "{}\n"
-            : `{\n${
-              sorted.map(([name, value]) => `  ${JSON.stringify(name)}: ${JSON.stringify(value)}`)
-                .join(",\n")
-            }\n}\n`,
-        ),
-        variables: sorted.length,
-        leftOut: [],
-      };
-    case "yaml":
-      return {
-        // Quoted always: no reader may take "yes", "1e3" or "~" for anything but text.
-        bytes: bytes(
-          stringify(new Map(sorted), {
-            version: "1.1",
-            defaultStringType: "QUOTE_DOUBLE",
-            defaultKeyType: "QUOTE_DOUBLE",
-            doubleQuotedAsJSON: true,
-            lineWidth: 0,
-            simpleKeys: true,
-          }),
-        ),
-        variables: sorted.length,
-        leftOut: [],
-      };
+    case "json": {
+      // Not through an object: it would move names that look like numbers, and lose __proto__.
+      const entries = sorted.map(([name, value]) => `  ${quoted(name)}: ${quoted(value)}`);
+      return whole(entries.length === 0 ? "{}\n" : `{\n${entries.join(",\n")}\n}\n`, sorted.length);
+    }
+    case "yaml": {
+      // Quoted always: no reader may take "yes", "1e3" or "~" for anything but text.
+      const entries = sorted.map(([name, value]) => `${quoted(name)}: ${quoted(value)}\n`);
+      return whole(entries.length === 0 ? "{}\n" : entries.join(""), sorted.length);
+    }
   }
+}
+
+function whole(text: string, variables: number): RenderedEnvironment {
+  return { bytes: new TextEncoder().encode(text), variables, leftOut: [] };
+}
+
+/**
+ * A JSON string that is a YAML one as well: YAML 1.1 ends lines at U+0085,
+ * U+2028 and U+2029 and knows no raw controls.
+ */
+function quoted(text: string): string {
+  return JSON.stringify(text).replaceAll(
+    /[\u007f-\u009f\u2028\u2029\ufeff\ufffe\uffff]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** `.env`, `.env.local`, `*.env`: env; `*.json`; `*.yaml`, `*.yml`; anything else: sh. */
@@ -106,17 +99,22 @@ function lines(
   return { bytes: new TextEncoder().encode(texts.join("")), variables: texts.length, leftOut };
 }
 
-/**
- * Single quotes: nothing inside them means anything to sh, bash, dash or zsh,
- * and a quote itself is written as `'\''`.
- */
 function shellLine(name: string, value: string, { exportVariables = true }: RenderOptions): Line {
   const verdict = shellVerdict(name, value);
   if (!verdict.ok) return { leftOut: verdict.reason };
   if (value.includes("\0")) refuse(name, "sh", "it holds a NUL character");
-  const assignment = `${name}='${value.replaceAll("'", "'\\''")}'`;
+  const assignment = `${name}=${shellQuote(value)}`;
   const text = exportVariables ? `export ${assignment}` : assignment;
   return { text: verdict.zsh ? text : `[ -n "\${ZSH_VERSION-}" ] || ${text}` };
+}
+
+/**
+ * Single quotes: nothing inside them means anything to sh, bash, dash or zsh.
+ * A quote itself is written as `'\''`, and several in a row inside double
+ * quotes, because bash takes minutes over a megabyte of the former.
+ */
+function shellQuote(value: string): string {
+  return `'${value.replaceAll(/'+/g, (run) => (run.length === 1 ? "'\\''" : `'"${run}"'`))}'`;
 }
 
 function dotenvLine(name: string, value: string): Line {

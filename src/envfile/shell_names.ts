@@ -9,18 +9,18 @@
 /** Refused whatever their value: read-only, identity, or code and files of the shell itself. */
 // deno-fmt-ignore
 const NEVER = new Set([
-  "BASH", "BASHOPTS", "BASHPID", "DIRSTACK", "EGID", "EUID", "FUNCNAME", "GID", "GROUPS",
-  "HISTCHARS", "HISTCMD", "HISTCONTROL", "HISTFILE", "HISTFILESIZE", "HISTIGNORE",
+  "BASH", "BASHOPTS", "BASHPID", "DIRSTACK", "EGID", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME", "GID", "GROUPS",
+  "HISTCHARS", "HISTCMD", "HISTCONTROL", "HISTFILE", "HISTFILESIZE", "HISTIGNORE", "HISTSIZE",
   "HISTTIMEFORMAT", "IFS", "LINENO", "NULLCMD", "OPTARG", "PIPESTATUS", "PPID",
-  "PROMPT_COMMAND", "READNULLCMD", "SHELLOPTS", "UID", "_", "histchars",
+  "PROMPT_COMMAND", "RANDOM", "READNULLCMD", "SHELLOPTS", "SRANDOM", "UID", "_", "histchars",
 ]);
 
 /** The shell keeps numbers in these and evaluates what it is given: plain numbers only. */
 // deno-fmt-ignore
 const NUMBERS = new Set([
-  "COLUMNS", "EPOCHREALTIME", "EPOCHSECONDS", "FUNCNEST", "HISTSIZE", "KEYTIMEOUT", "LINES",
-  "LISTMAX", "LOGCHECK", "MAILCHECK", "OPTERR", "OPTIND", "RANDOM", "SAVEHIST", "SECONDS",
-  "SHLVL", "SRANDOM", "TMOUT",
+  "COLUMNS", "FUNCNEST", "KEYTIMEOUT", "LINES",
+  "LISTMAX", "LOGCHECK", "MAILCHECK", "OPTERR", "OPTIND", "SAVEHIST", "SECONDS",
+  "SHLVL", "TMOUT",
 ]);
 
 /** The shell expands these later, in a prompt or at its next start: only text without expansions. */
@@ -57,7 +57,7 @@ export function shellVerdict(name: string, value: string): ShellVerdict {
   if (NEVER.has(name) || /^(BASH|ZSH|ZLE|COMP)_/.test(name) && name !== "BASH_ENV") {
     return { ok: false, reason: "it belongs to the shell itself" };
   }
-  if (NUMBERS.has(name) && !/^[0-9]{1,9}$/.test(value)) {
+  if (NUMBERS.has(name) && !/^(0|[1-9][0-9]{0,8})$/.test(value)) {
     return { ok: false, reason: "shells take numbers only for it and evaluate anything else" };
   }
   if (EXPANDED.has(name) && !/^[\w./:@, =+-]*$/.test(value)) {

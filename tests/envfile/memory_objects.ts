@@ -113,7 +113,7 @@ function matches(object: KubeObject, { labelSelector, fieldSelector }: ObjectQue
 
 /** A Deployment `web` with one ready pod; `spec` goes into the only container. */
 export function webDeployment(spec: any, podSpec: any = {}) {
-  const template = {
+  const template: any = {
     metadata: { labels: { app: "web" } },
     spec: { ...podSpec, containers: [{ name: "web", ...spec }] },
   };
