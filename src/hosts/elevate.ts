@@ -1,0 +1,168 @@
+/**
+ * The way to root, from the user's side: is there a helper that works, what has
+ * root to run to get one, and running that through sudo.
+ */
+import { join } from "node:path";
+import { CzctlError } from "../model/errors.ts";
+import { realFiles } from "../platform/files.ts";
+import { readIfPresent, writeAtomic } from "../platform/private_files.ts";
+import { currentUser, runProgram } from "../platform/run_program.ts";
+import { install, uninstall } from "./install.ts";
+import { checkInstalledFor, DEFAULT_PREFIX, HELPER_MODE, helperPath } from "./installed.ts";
+import { probe } from "./probe.ts";
+
+export { DEFAULT_PREFIX, install, uninstall };
+
+/** Said before a password is asked for. */
+export const WHY_ROOT =
+  "czctl needs root once, to install a small helper that may only edit its own block of " +
+  "/etc/hosts and open ports below 1024 on 127.1.x.x";
+
+/** The hidden command root runs: `czctl elevate ...`, see `runElevate`. */
+export const ELEVATE_COMMAND = "elevate";
+
+export interface Elevation {
+  /**
+   * `root`: this process is root already and needs no copy. `ready`: the copy
+   * works. `outdated`: it has another version. `unusable`: `reason` says why.
+   */
+  readonly state: "root" | "ready" | "absent" | "outdated" | "unusable";
+  /** Where the copy is, or would be. */
+  readonly path: string;
+  readonly version?: string;
+  readonly reason?: string;
+}
+
+export interface ElevationQuery {
+  /** The `version` of this czctl. */
+  readonly version: string;
+  readonly prefix?: string;
+}
+
+/** Looks at the installed copy of the current user and asks it who it is. */
+export async function inspectElevation(query: ElevationQuery): Promise<Elevation> {
+  const { uid } = currentUser();
+  const path = helperPath(query.prefix ?? DEFAULT_PREFIX, uid);
+  if (uid === 0) return { state: "root", path };
+  if (await realFiles.lstat(path).catch(() => undefined) === undefined) {
+    return { state: "absent", path };
+  }
+  try {
+    await checkInstalledFor(realFiles, path, uid);
+  } catch (error) {
+    return { state: "unusable", path, reason: (error as Error).message };
+  }
+  const found = await probe(path);
+  if (found.reason !== undefined) return { state: "unusable", path, reason: found.reason };
+  if (found.euid !== 0) {
+    return {
+      state: "unusable",
+      path,
+      reason: "set-uid has no effect there: the folder is mounted nosuid, or this container " +
+        "gets no new privileges",
+    };
+  }
+  const version = found.version ?? "unknown";
+  return { state: version === query.version ? "ready" : "outdated", path, version };
+}
+
+/**
+ * The command svc starts the helper with. `binary`: the path of this program.
+ * Throws CzctlError `not_elevated` with the next command when there is none.
+ */
+export function helperCommand(elevation: Elevation, binary: string): string[] {
+  switch (elevation.state) {
+    case "root":
+      return [binary, "helper"];
+    case "ready":
+      return [elevation.path, "helper"];
+    case "absent":
+      throw new CzctlError("not_elevated", "Cannot edit /etc/hosts: root has not been asked yet", {
+        hint: "Run once: czctl start",
+      });
+    case "outdated":
+      throw new CzctlError(
+        "not_elevated",
+        `Cannot use the installed helper: it is version ${elevation.version}, not this czctl's`,
+        { hint: "Renew it with: czctl stop; czctl start" },
+      );
+    case "unusable":
+      throw new CzctlError(
+        "not_elevated",
+        `Cannot use the installed helper: ${elevation.reason ?? "it does not work"}`,
+        { hint: "Install it anew with: czctl start; elsewhere with: czctl start --prefix FOLDER" },
+      );
+  }
+}
+
+export interface ElevateRequest {
+  readonly action: "install" | "uninstall";
+  /** The path of this program. */
+  readonly binary: string;
+  readonly prefix?: string;
+}
+
+/** What root has to run for the current user. */
+export function elevateCommand(request: ElevateRequest): string[] {
+  const { uid, gid } = currentUser();
+  const { binary, action, prefix = DEFAULT_PREFIX } = request;
+  return [binary, ELEVATE_COMMAND, action, `${uid}:${gid}`, prefix];
+}
+
+/**
+ * Has root install or remove the helper of the current user, through sudo,
+ * which asks for the password itself. Throws CzctlError `not_elevated` with what
+ * to run as root where there is no sudo or it refused.
+ */
+export async function elevateWithSudo(request: ElevateRequest): Promise<void> {
+  const command = elevateCommand(request);
+  if (currentUser().uid === 0) return await runElevate(command.slice(2), request.binary);
+  const result = await runProgram(["sudo", "--", ...command], { stdio: "terminal" });
+  if (result?.code === 0) return;
+  throw new CzctlError(
+    "not_elevated",
+    result === undefined
+      ? "Cannot ask for root: there is no sudo"
+      : "Cannot become root: sudo or the installation failed",
+    { hint: `Have root run: ${command.map(shellWord).join(" ")}` },
+  );
+}
+
+/**
+ * `czctl elevate install|uninstall UID:GID PREFIX`, run by root. `binary` is
+ * the path of this program, which is what gets installed. Throws CzctlError.
+ */
+export async function runElevate(args: readonly string[], binary: string): Promise<void> {
+  const [action, user, prefix, ...rest] = args;
+  const ids = /^([0-9]{1,10}):([0-9]{1,10})$/.exec(user ?? "");
+  const known = action === "install" || action === "uninstall";
+  if (!known || ids === null || prefix === undefined || rest.length > 0) {
+    throw new CzctlError("usage", "Cannot elevate: the arguments are not those of czctl start", {
+      hint: "Run: czctl start",
+    });
+  }
+  if (currentUser().uid !== 0) {
+    throw new CzctlError("not_elevated", "Cannot elevate: this has to be run by root", {
+      hint: "Run: czctl start",
+    });
+  }
+  const [uid, gid] = [Number(ids[1]), Number(ids[2])];
+  if (action === "uninstall") await uninstall({ prefix, uid });
+  else await install({ prefix, uid, gid, source: binary });
+}
+
+/** The prefix of the last `czctl start`, kept in the state folder. */
+export async function rememberedPrefix(base: string): Promise<string> {
+  const text = (await readIfPresent(join(base, "state", "prefix")))?.trim();
+  return text === undefined || text === "" ? DEFAULT_PREFIX : text;
+}
+
+export async function rememberPrefix(base: string, prefix: string): Promise<void> {
+  await writeAtomic(join(base, "state", "prefix"), `${prefix}\n`);
+}
+
+export { HELPER_MODE, helperPath };
+
+function shellWord(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
