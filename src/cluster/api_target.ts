@@ -1,8 +1,8 @@
 import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
 import { CzctlError } from "../model/errors.ts";
 import type { ResolvedContext } from "./context.ts";
-import type { CredentialSource } from "./credentials.ts";
-import { pem } from "./credentials.ts";
+import type { CredentialSource } from "./credential_types.ts";
+import { pem } from "./pem.ts";
 import { proxyFromEnv } from "./proxy_env.ts";
 
 /**

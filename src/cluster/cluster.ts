@@ -9,7 +9,7 @@ import { systemCa } from "../platform/system_ca.ts";
 import { ApiClient } from "./api_client.ts";
 import { apiTargetSource, serverUrl } from "./api_target.ts";
 import { resolveContext, type ResolvedContext } from "./context.ts";
-import { credentialSource, pem } from "./credentials.ts";
+import { credentialSource } from "./credentials.ts";
 import {
   discover,
   type DiscoverScope,
@@ -19,6 +19,7 @@ import {
 import { Heartbeat } from "./heartbeat.ts";
 import { loadKubeconfig } from "./kubeconfig.ts";
 import { ClusterObjects } from "./object_source.ts";
+import { pem } from "./pem.ts";
 import { type FoundWorkload, listNames, lookupWorkload, type WorkloadQuery } from "./workload.ts";
 
 export interface OpenClusterOptions {

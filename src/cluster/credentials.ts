@@ -1,36 +1,11 @@
 import { Buffer } from "node:buffer";
 import type { Clock } from "../model/clock.ts";
 import { CzctlError } from "../model/errors.ts";
-import type { Logger } from "../model/log.ts";
 import { readUserFile } from "../platform/user_files.ts";
-import type { ResolvedContext } from "./context.ts";
+import type { CredentialOptions, Credentials, CredentialSource } from "./credential_types.ts";
 import { ExecPlugin } from "./exec_plugin.ts";
 import { OidcTokens } from "./oidc.ts";
-
-/** What a request proves itself with, at one moment. */
-export interface Credentials {
-  readonly token?: string;
-  /** `user:password`, base64. */
-  readonly basic?: string;
-  /** PEM. */
-  readonly cert?: string;
-  readonly key?: string;
-}
-
-export interface CredentialSource {
-  /** Valid now. `refresh`: what is cached was refused. Throws CzctlError `denied`. */
-  get(refresh: boolean): Promise<Credentials>;
-}
-
-export interface CredentialOptions {
-  readonly context: ResolvedContext;
-  readonly env: Readonly<Record<string, string>>;
-  readonly cwd: string;
-  readonly clock: Clock;
-  readonly log: Logger;
-  /** True in a program with a terminal: plugins may ask the user. */
-  readonly interactive: boolean;
-}
+import { pem } from "./pem.ts";
 
 /** How long a token file's contents are trusted, in ms (client-go's period is one minute). */
 const TOKEN_FILE_MS = 60_000;
@@ -138,39 +113,4 @@ class TokenFile {
       hint: "Check the user entry of the kubeconfig (tokenFile)",
     });
   }
-}
-
-/**
- * `FIELD-data` (base64) or the file `FIELD`, as PEM text; the data wins, as in
- * kubectl. Throws CzctlError `failed` naming the file.
- */
-export async function pem(
-  entry: object,
-  field: "client-certificate" | "client-key" | "certificate-authority",
-  owner: string,
-): Promise<string | undefined> {
-  const values = entry as Readonly<Record<string, unknown>>;
-  const data = values[`${field}-data`];
-  if (typeof data === "string" && data !== "") {
-    const text = Buffer.from(data, "base64").toString("utf8");
-    if (text.includes("-----BEGIN ")) return text;
-    throw new CzctlError("failed", `Cannot use ${field}-data of "${owner}": it is not PEM`, {
-      hint: "It must be the base64 of a PEM file: base64 -w0 FILE",
-    });
-  }
-  const path = values[field];
-  if (typeof path !== "string" || path === "") return undefined;
-  const read = await readUserFile(path);
-  if ("text" in read) {
-    if (read.text.includes("-----BEGIN ")) return read.text;
-    throw new CzctlError(
-      "failed",
-      `Cannot use the ${field} "${path}" of "${owner}": it is not PEM`,
-    );
-  }
-  throw new CzctlError(
-    "failed",
-    `Cannot read the ${field} "${path}" of "${owner}": ${read.detail}`,
-    { hint: "The kubeconfig names that file; put it back or correct the path" },
-  );
 }

@@ -2,9 +2,9 @@ import { Buffer } from "node:buffer";
 import type { Clock } from "../model/clock.ts";
 import { CzctlError } from "../model/errors.ts";
 import { findProgram, run } from "../platform/exec.ts";
-import type { CredentialOptions, Credentials } from "./credentials.ts";
-import { pem } from "./credentials.ts";
+import type { CredentialOptions, Credentials } from "./credential_types.ts";
 import type { ExecEntry } from "./kubeconfig.ts";
+import { pem } from "./pem.ts";
 
 /** Renewed this long before it expires, in ms, so that no request meets an expired one. */
 const EARLY_MS = 60_000;

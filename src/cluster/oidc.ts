@@ -3,7 +3,7 @@ import type { ApiTarget } from "../model/api_target.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import { HttpClient } from "../platform/http.ts";
 import { readUserFile } from "../platform/user_files.ts";
-import type { CredentialOptions, Credentials } from "./credentials.ts";
+import type { CredentialOptions, Credentials } from "./credential_types.ts";
 import { proxyFromEnv } from "./proxy_env.ts";
 
 /** Renewed this long before it expires, in ms. */

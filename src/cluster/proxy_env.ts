@@ -1,4 +1,4 @@
-import { isIPv4, isIPv6 } from "node:net";
+import { isIPv4, isIPv6 } from "../platform/ip.ts";
 
 /**
  * The proxy for a server URL from HTTPS_PROXY, HTTP_PROXY and NO_PROXY, read
