@@ -1,0 +1,323 @@
+/**
+ * The server's side of a SPDY/3.1 port-forward connection: moby/spdystream
+ * with the kubelet's stream handler on top.
+ */
+import { Buffer } from "node:buffer";
+import { Forward } from "./forward.ts";
+import { EMPTY_BLOCK, HeaderInflater, parseHeaders, ZLIB_HEAD } from "./spdy_headers.ts";
+import type { ForwardTarget } from "./target.ts";
+import type { Wire } from "./wire.ts";
+
+const TYPE = { synStream: 1, synReply: 2, rstStream: 3, settings: 4, ping: 6, goAway: 7 } as const;
+const FIN = 1;
+/** RST_STREAM status the servers use for everything. */
+const CANCEL = 5;
+/** No header block of a client comes near; a longer frame is a broken one. */
+const MAX_CONTROL = 1 << 20;
+
+interface Pair {
+  readonly request: string;
+  errorId?: number;
+  dataId?: number;
+  forward?: Forward;
+  timer?: ReturnType<typeof setTimeout>;
+  /** The client's FIN or RST came before the pair was complete. */
+  ended: boolean;
+  early: Buffer[];
+  /** The client reset the data stream: nothing more may be sent on it. */
+  mute: boolean;
+}
+
+interface Stream {
+  readonly pair: Pair;
+  readonly kind: "error" | "data";
+}
+
+function control(type: number, flags: number, body: Buffer): Buffer {
+  const frame = Buffer.allocUnsafe(8 + body.length);
+  frame.writeUInt32BE(0x80030000 + type, 0);
+  frame.writeUInt32BE(((flags << 24) | body.length) >>> 0, 4);
+  body.copy(frame, 8);
+  return frame;
+}
+
+function dataHead(id: number, flags: number, length: number): Buffer {
+  const head = Buffer.allocUnsafe(8);
+  head.writeUInt32BE(id, 0);
+  head.writeUInt32BE(((flags << 24) | length) >>> 0, 4);
+  return head;
+}
+
+function words(...values: number[]): Buffer {
+  const buffer = Buffer.allocUnsafe(values.length * 4);
+  values.forEach((value, i) => buffer.writeUInt32BE(value, i * 4));
+  return buffer;
+}
+
+export interface LinkHooks {
+  /** Stop or go on reading from the client. */
+  reading(on: boolean): void;
+  close(): void;
+}
+
+export class SpdyLink {
+  streamsTotal = 0;
+  bytesUp = 0;
+  bytesDown = 0;
+  pings = 0;
+  readonly #inflater = new HeaderInflater();
+  readonly #streams = new Map<number, Stream>();
+  readonly #pairs = new Map<string, Pair>();
+  /** Pairs whose connection is under way. */
+  readonly #open = new Set<Pair>();
+  readonly #waiting = new Set<Forward>();
+  #replied = false;
+  #lastId = 0;
+  #congested = 0;
+  // Reader state: the head of the frame under way, what is left of its body.
+  #head = Buffer.alloc(8);
+  #headLength = 0;
+  #left = 0;
+  #control: Buffer[] | undefined;
+  #stream: Stream | undefined;
+  #broken = false;
+
+  constructor(
+    readonly wire: Wire,
+    readonly target: ForwardTarget,
+    readonly timings: { readonly lingerMs: number; readonly streamCreationMs: number },
+    readonly hooks: LinkHooks,
+  ) {}
+
+  get streams(): number {
+    return this.#open.size;
+  }
+
+  /** Bytes from the client. */
+  receive(chunk: Buffer): void {
+    let at = 0;
+    const length = chunk.length;
+    while (at < length && !this.#broken) {
+      if (this.#left === 0) {
+        // A whole head in one chunk is the rule; a split one is put together.
+        const take = Math.min(8 - this.#headLength, length - at);
+        chunk.copy(this.#head, this.#headLength, at, at + take);
+        this.#headLength += take;
+        at += take;
+        if (this.#headLength < 8) return;
+        this.#headLength = 0;
+        this.#begin();
+        continue;
+      }
+      const take = Math.min(this.#left, length - at);
+      const piece = chunk.subarray(at, at + take);
+      at += take;
+      this.#left -= take;
+      if (this.#control) {
+        this.#control.push(piece);
+        if (this.#left === 0) this.#frame(Buffer.concat(this.#control));
+        else this.#control[this.#control.length - 1] = Buffer.from(piece);
+      } else {
+        this.bytesUp += take;
+        this.#data(piece);
+        if (this.#left === 0 && (this.#head[4]! & FIN)) this.#fin();
+      }
+    }
+  }
+
+  #begin(): void {
+    const head = this.#head;
+    this.#left = head.readUInt32BE(4) & 0xffffff;
+    if (head[0]! & 0x80) {
+      this.#control = [];
+      if (this.#left > MAX_CONTROL) return this.#goAway();
+      if (this.#left === 0) this.#frame(Buffer.alloc(0));
+      return;
+    }
+    this.#control = undefined;
+    this.#stream = this.#streams.get(head.readUInt32BE(0));
+    if (this.#left === 0 && (head[4]! & FIN)) this.#fin();
+  }
+
+  #data(piece: Buffer): void {
+    const stream = this.#stream;
+    if (!stream || stream.kind !== "data") return;
+    if (stream.pair.forward) stream.pair.forward.write(piece);
+    else stream.pair.early.push(Buffer.from(piece));
+  }
+
+  #fin(): void {
+    const stream = this.#stream;
+    if (!stream || stream.kind !== "data") return;
+    stream.pair.ended = true;
+    stream.pair.forward?.end();
+  }
+
+  #frame(body: Buffer): void {
+    const type = this.#head.readUInt16BE(2);
+    switch (type) {
+      case TYPE.synStream:
+        return this.#synStream(body);
+      case TYPE.rstStream: {
+        const stream = this.#streams.get(body.readUInt32BE(0) & 0x7fffffff);
+        if (!stream) return;
+        this.#streams.delete(body.readUInt32BE(0) & 0x7fffffff);
+        if (stream.kind !== "data") return;
+        stream.pair.mute = true;
+        stream.pair.ended = true;
+        stream.pair.forward?.end();
+        return;
+      }
+      case TYPE.ping:
+        this.pings++;
+        // Odd ids are the client's; ours would be even, and none is ever sent.
+        if (body.readUInt32BE(0) & 1) this.wire.write(control(TYPE.ping, 0, body));
+        return;
+      case TYPE.goAway:
+        return;
+      default:
+        // SETTINGS, WINDOW_UPDATE and the rest are read and ignored.
+    }
+  }
+
+  #synStream(body: Buffer): void {
+    let headers: Map<string, string>;
+    const id = body.length >= 10 ? body.readUInt32BE(0) & 0x7fffffff : 0;
+    try {
+      headers = parseHeaders(this.#inflater.inflate(body.subarray(10)));
+    } catch {
+      return this.#goAway();
+    }
+    // Stream ids must be odd and grow (spdystream validateStreamId).
+    if (id % 2 === 0 || id <= this.#lastId) return this.#goAway();
+    this.#lastId = id;
+    const port = Number(headers.get("port") ?? "");
+    const kind = headers.get("streamtype");
+    if (
+      !Number.isInteger(port) || port < 1 || port > 65_535 || (kind !== "error" && kind !== "data")
+    ) {
+      this.#reset(id);
+      return;
+    }
+    // Streams without a request id pair by arithmetic (clients before 1.3 only).
+    const request = headers.get("requestid") ?? String(kind === "error" ? id : id - 2);
+    let pair = this.#pairs.get(request);
+    if (!pair) {
+      pair = { request, ended: false, early: [], mute: false };
+      this.#pairs.set(request, pair);
+      const waiting = pair;
+      pair.timer = setTimeout(() => this.#incomplete(waiting), this.timings.streamCreationMs);
+    }
+    this.#streams.set(id, { pair, kind });
+    this.#reply(id);
+    if (kind === "error") {
+      if (pair.errorId !== undefined) return this.#text(pair.errorId, this.#twice(request, kind));
+      pair.errorId = id;
+    } else {
+      if (pair.dataId !== undefined) return this.#text(pair.errorId, this.#twice(request, kind));
+      pair.dataId = id;
+      if (this.#head[4]! & FIN) pair.ended = true;
+    }
+    if (pair.errorId !== undefined && pair.dataId !== undefined) this.#start(pair, port);
+  }
+
+  #twice(request: string, kind: string): string {
+    return `error processing stream for request ${request}: ${kind} stream already assigned`;
+  }
+
+  #incomplete(pair: Pair): void {
+    this.#pairs.delete(pair.request);
+    this.#text(
+      pair.errorId,
+      `(conn=&{0xc000000000 [] {{} {0 0}} 0x0 0}, request=${pair.request}) timed out waiting for streams`,
+    );
+  }
+
+  #start(pair: Pair, port: number): void {
+    clearTimeout(pair.timer);
+    this.#pairs.delete(pair.request);
+    this.#open.add(pair);
+    this.streamsTotal++;
+    const dataId = pair.dataId!;
+    const forward: Forward = new Forward(this.target, port, this.timings.lingerMs, {
+      data: (chunk) => {
+        if (pair.mute) {
+          forward.abort();
+          return true;
+        }
+        this.bytesDown += chunk.length;
+        if (this.wire.write(dataHead(dataId, 0, chunk.length), chunk)) return true;
+        this.#waiting.add(forward);
+        return false;
+      },
+      finish: (error) => this.#finish(pair, error),
+      congested: (full) => {
+        this.#congested += full ? 1 : -1;
+        this.hooks.reading(this.#congested === 0);
+      },
+    });
+    pair.forward = forward;
+    forward.start();
+    for (const chunk of pair.early.splice(0)) forward.write(chunk);
+    if (pair.ended) forward.end();
+  }
+
+  #finish(pair: Pair, error: string | undefined): void {
+    this.#open.delete(pair);
+    if (pair.forward) this.#waiting.delete(pair.forward);
+    if (this.#broken) return;
+    if (!pair.mute) this.wire.write(dataHead(pair.dataId!, FIN, 0));
+    if (error === undefined) this.wire.write(dataHead(pair.errorId!, FIN, 0));
+    else {
+      this.#text(pair.errorId, error);
+      this.#reset(pair.errorId!);
+    }
+    // Whatever still comes for them is dropped, as by spdystream.
+    this.#streams.delete(pair.dataId!);
+    this.#streams.delete(pair.errorId!);
+  }
+
+  #text(id: number | undefined, text: string): void {
+    if (id === undefined) return;
+    const body = Buffer.from(text);
+    this.wire.write(dataHead(id, 0, body.length), body);
+  }
+
+  #reset(id: number): void {
+    this.wire.write(control(TYPE.rstStream, 0, words(id, CANCEL)));
+  }
+
+  #reply(id: number): void {
+    const block = this.#replied ? EMPTY_BLOCK : Buffer.concat([ZLIB_HEAD, EMPTY_BLOCK]);
+    this.#replied = true;
+    this.wire.write(control(TYPE.synReply, 0, Buffer.concat([words(id), block])));
+  }
+
+  /** A broken frame: GOAWAY with PROTOCOL_ERROR, then the end of the connection. */
+  #goAway(): void {
+    this.#broken = true;
+    this.wire.write(control(TYPE.goAway, 0, words(this.#lastId, 1)));
+    this.wire.end();
+    this.hooks.close();
+  }
+
+  /** The client reads again. */
+  drained(): void {
+    for (const forward of this.#waiting) {
+      this.#waiting.delete(forward);
+      forward.resume();
+    }
+  }
+
+  /** The pod is gone: what is open ends, the link stays (a zombie). */
+  podGone(): void {
+    for (const pair of [...this.#open]) pair.forward?.abort();
+  }
+
+  /** The client is gone. */
+  closed(): void {
+    this.#broken = true;
+    for (const pair of this.#pairs.values()) clearTimeout(pair.timer);
+    for (const pair of [...this.#open]) pair.forward?.abort();
+  }
+}
