@@ -11,6 +11,10 @@ export function userId(): number {
   return Deno.uid() ?? -1;
 }
 
+export function ownPid(): number {
+  return Deno.pid;
+}
+
 export interface Daemon {
   readonly pid: number;
   /** Resolves with a description when it ends. */

@@ -65,8 +65,9 @@ function render(fields: LogFields): string {
 
 function plain(text: string): string {
   // deno-lint-ignore no-control-regex -- they are what is looked for
+  const control = /[\u0000-\u001f\u007f-\u009f]/g;
   return text.replace(
-    /[\u0000-\u001f\u007f-\u009f]/g,
+    control,
     (c) => c === "\n" ? " | " : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
 }

@@ -9,6 +9,8 @@ export interface StatePaths {
   /** `~/.codezero/bin/czfwd/czfwd`: the link through which svc runs, so that its process name is `czfwd`. */
   readonly czfwd: string;
   readonly socket: string;
+  /** Locked by svc for as long as it lives: no lock, no svc. */
+  readonly lock: string;
   readonly sessions: string;
   readonly addresses: string;
   readonly log: string;
@@ -29,6 +31,7 @@ export function statePaths(home: string | undefined): StatePaths {
     base,
     czfwd: join(base, "bin", "czfwd", "czfwd"),
     socket: join(base, "run", "czfwd.sock"),
+    lock: join(base, "run", "czfwd.lock"),
     sessions: join(base, "state", "sessions"),
     addresses: join(base, "state", "addresses.json"),
     log: join(base, "log", "czfwd.log"),

@@ -50,6 +50,15 @@ export async function readIfPresent(path: string): Promise<string | undefined> {
   }
 }
 
+export async function readBytesIfPresent(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await Deno.readFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
 export async function removeIfPresent(path: string): Promise<boolean> {
   try {
     await Deno.remove(path);
@@ -89,6 +98,8 @@ export async function tryLock(path: string): Promise<HeldLock | undefined> {
 
 /** Points a link at a target in one step, whatever was there before. */
 export async function replaceLink(path: string, target: string): Promise<void> {
+  // A program started through the link may be told that the link is its file.
+  if (target === path) return;
   await ensurePrivateDir(dirname(path));
   try {
     if (await Deno.readLink(path) === target) return;

@@ -24,7 +24,8 @@ export interface AddressState {
 export class AddressBook {
   readonly #known = new Map<string, { address: string; used: number }>();
   readonly #keyOf = new Map<string, string>();
-  readonly #inUse = new Set<string>();
+  /** How many sessions use a key. */
+  readonly #inUse = new Map<string, number>();
   readonly #ranges = new Map<number, boolean>();
   #next = 0;
   #changed = false;
@@ -49,22 +50,22 @@ export class AddressBook {
     const known = this.#known.get(key);
     if (known && this.#mine(rangeOf(known.address)!)) {
       known.used = this.now();
-      this.#inUse.add(key);
-      this.#changed = true;
+      this.#use(key);
       return known.address;
     }
     if (known) this.#forget(key, known.address);
     const address = this.#fresh();
     this.#known.set(key, { address, used: this.now() });
     this.#keyOf.set(address, key);
-    this.#inUse.add(key);
-    this.#changed = true;
+    this.#use(key);
     return address;
   }
 
   /** Not in use now; still remembered. */
   release(key: string): void {
-    this.#inUse.delete(key);
+    const left = (this.#inUse.get(key) ?? 1) - 1;
+    if (left > 0) this.#inUse.set(key, left);
+    else this.#inUse.delete(key);
   }
 
   /** What to write down, or undefined when nothing changed since the last call. */
@@ -72,6 +73,11 @@ export class AddressBook {
     if (!this.#changed) return undefined;
     this.#changed = false;
     return { version: 1, addresses: Object.fromEntries(this.#known) };
+  }
+
+  #use(key: string): void {
+    this.#inUse.set(key, (this.#inUse.get(key) ?? 0) + 1);
+    this.#changed = true;
   }
 
   #mine(range: number): boolean {

@@ -1,55 +1,85 @@
 import type { EnvFormat, WorkloadKind, WorkloadRef } from "../model/control.ts";
+import { type Logger, silentLogger } from "../model/log.ts";
+import { systemClock } from "../platform/clock.ts";
+import { openCluster } from "../cluster/cluster.ts";
+import { computeEnvironment } from "../envfile/compute.ts";
+import { EnvFile } from "../envfile/file.ts";
+import { type RenderedEnvironment, renderEnvironment } from "../envfile/render.ts";
 
-export interface WorkloadEnvironmentRequest {
+export interface WorkloadEnvironmentOptions {
   readonly kind: WorkloadKind;
   readonly name: string;
-  /** Default: the context's. */
   readonly namespace?: string;
-  /** The value of `--kubeconfig`, as typed. */
   readonly kubeconfig?: string;
   readonly context?: string;
   readonly container?: string;
-  /** Where and with what environment the command was typed. */
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Local address of a service, where a session has it; else its variables keep the cluster's. */
-  readonly serviceAddress?: (namespace: string, service: string) => string | undefined;
+  /** The local address of a service, where a session has it. */
+  readonly serviceAddress?:
+    | ((namespace: string, service: string) => string | undefined)
+    | undefined;
+  readonly log?: Logger;
   readonly signal: AbortSignal;
 }
 
-export interface WorkloadEnvironment {
-  readonly variables: ReadonlyMap<string, string>;
-  readonly notes: readonly string[];
-  readonly workload: WorkloadRef;
+/**
+ * A workload's environment, without a session. Throws CzctlError for whatever
+ * is wrong with the kubeconfig, the cluster, the rights or the names.
+ */
+export async function workloadEnvironment(
+  options: WorkloadEnvironmentOptions,
+): Promise<
+  { variables: ReadonlyMap<string, string>; notes: readonly string[]; workload: WorkloadRef }
+> {
+  const log = options.log ?? silentLogger;
+  const cluster = await openCluster({
+    ...(options.kubeconfig === undefined ? {} : { kubeconfig: options.kubeconfig }),
+    ...(options.context === undefined ? {} : { context: options.context }),
+    env: { ...options.env },
+    cwd: options.cwd,
+    home: options.env["HOME"] ?? "/",
+    log,
+    clock: systemClock,
+    interactive: true,
+  });
+  try {
+    await cluster.probe({ signal: options.signal });
+    const namespace = options.namespace ?? cluster.namespace;
+    const workload = { kind: options.kind, name: options.name, namespace };
+    await cluster.lookupWorkload(workload, options.signal);
+    const { serviceAddress } = options;
+    const found = await computeEnvironment({
+      objects: cluster.objects,
+      workload,
+      ...(options.container === undefined ? {} : { container: options.container }),
+      ...(serviceAddress === undefined
+        ? {}
+        : { serviceAddress: (service: string) => serviceAddress(namespace, service) }),
+      log,
+      signal: options.signal,
+    });
+    return { variables: found.variables, notes: found.notes, workload };
+  } finally {
+    await cluster.close();
+  }
 }
 
-/** Placeholder: the environment of a workload's container, read once. Throws CzctlError. */
-export function workloadEnvironment(
-  _request: WorkloadEnvironmentRequest,
-): Promise<WorkloadEnvironment> {
-  throw new Error("Reading an environment is not built yet");
-}
-
-export interface RenderedVariables {
-  readonly bytes: Uint8Array;
-  readonly variables: number;
-  readonly leftOut: readonly { readonly name: string; readonly reason: string }[];
-}
-
-/** Placeholder: variables in one of the formats. Throws CzctlError for a value it cannot hold. */
+/** The variables in a format; see the env file room. Throws CzctlError `failed` for a value it cannot hold. */
 export function renderVariables(
-  _variables: ReadonlyMap<string, string>,
-  _format: EnvFormat,
-  _options: { readonly exportVariables?: boolean },
-): RenderedVariables {
-  throw new Error("Rendering an environment is not built yet");
+  variables: ReadonlyMap<string, string>,
+  format: EnvFormat,
+  options: { exportVariables?: boolean } = {},
+): RenderedEnvironment {
+  return renderEnvironment(variables, format, options);
 }
 
-/** Placeholder: writes a file (0600, in one step); refuses one that czctl did not write, unless forced. */
-export function writeEnvironmentFile(
-  _path: string,
-  _bytes: Uint8Array,
-  _options: { readonly force: boolean },
+/** Writes a file that then belongs to the user. Throws CzctlError `failed`; nothing half written is left. */
+export async function writeEnvironmentFile(
+  path: string,
+  bytes: Uint8Array,
+  options: { force: boolean },
 ): Promise<void> {
-  throw new Error("Writing an environment is not built yet");
+  const file = await EnvFile.claim(path, { cwd: "/", force: options.force });
+  await file.write(bytes);
 }

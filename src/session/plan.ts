@@ -5,7 +5,7 @@ import type { ClusterService, ServiceEndpoint } from "../model/service.ts";
 export interface PlanOptions {
   /** The teleported workload's namespace: its services also get their bare names. */
   readonly ownNamespace: string;
-  /** Globs over service names. */
+  /** Globs over service names, or over `namespace/service` where they hold a slash. */
   readonly exclude: readonly string[];
   readonly only: readonly string[];
   readonly bareNames: boolean;
@@ -53,7 +53,7 @@ export interface Plan {
 export function planSession(services: Iterable<ClusterService>, options: PlanOptions): Plan {
   const addresses: PlannedAddress[] = [];
   const without: UnplannedService[] = [];
-  const chosen = [...services].filter((service) => isChosen(service.name, options));
+  const chosen = [...services].filter((service) => isChosen(service, options));
   chosen.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
   for (const service of chosen) {
     const skipped = service.skippedPorts.map((port) =>
@@ -143,14 +143,13 @@ function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndp
   return [...named].sort((a, b) => compare(a[0], b[0]));
 }
 
-function isChosen(name: string, options: PlanOptions): boolean {
-  if (options.only.length > 0 && !options.only.some((glob) => matchesGlob(name, glob))) {
-    return false;
-  }
-  return !options.exclude.some((glob) => matchesGlob(name, glob));
+function isChosen(service: ClusterService, options: PlanOptions): boolean {
+  const hit = (glob: string) =>
+    matchesGlob(glob.includes("/") ? `${service.namespace}/${service.name}` : service.name, glob);
+  return (options.only.length === 0 || options.only.some(hit)) && !options.exclude.some(hit);
 }
 
-/** `*` any characters, `?` one; everything else stands for itself. Service names hold no slash. */
+/** `*` any characters, `?` one; everything else stands for itself. */
 export function matchesGlob(name: string, glob: string): boolean {
   const pattern = glob.replace(/[.+^${}()|[\]\\]/g, "\\$&").replace(/\*+/g, ".*").replace(
     /\?/g,

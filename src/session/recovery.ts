@@ -1,9 +1,73 @@
+import type { Clock } from "../model/clock.ts";
+import { messageOf } from "../model/errors.ts";
+import { type Logger, silentLogger } from "../model/log.ts";
+import { systemClock } from "../platform/clock.ts";
+import { recoverEnvFile } from "../envfile/file.ts";
 import type { StatePaths } from "../platform/paths.ts";
+import { tryLock } from "../platform/private_files.ts";
+import { hasOwnBlock, helperAvailable, startHosts } from "./hosts_access.ts";
+import { SessionStore } from "./store.ts";
 
 /**
- * Placeholder: cleans up after a svc that died. Resolves with what was mended,
- * one sentence each; empty when there was nothing.
+ * Cleans up after a svc that is gone without having been able to: takes this
+ * user's block out of the hosts file, removes env files that are still what
+ * czctl wrote, and forgets the records. Returns what was done or could not be,
+ * in words; nothing when there was nothing to do or a svc lives.
  */
-export function recoverIfNeeded(_options: { paths: StatePaths }): Promise<readonly string[]> {
-  return Promise.resolve([]);
+export async function recoverIfNeeded(
+  { paths, clock = systemClock, log = silentLogger }: {
+    paths: StatePaths;
+    clock?: Clock;
+    log?: Logger;
+  },
+): Promise<string[]> {
+  const store = new SessionStore(paths.sessions);
+  const stale = await hasOwnBlock();
+  if (!stale && (await store.list()).length === 0) return [];
+  // Held while cleaning, so that no svc starts meanwhile; taken means that one lives.
+  const lock = await tryLock(paths.lock);
+  if (!lock) return [];
+  try {
+    const said: string[] = [];
+    if (stale) {
+      if (!(await helperAvailable(paths))) {
+        return ["A block of czctl is left in /etc/hosts; to take it out, run: czctl start"];
+      }
+      const hosts = startHosts({ paths, clock, log });
+      try {
+        await hosts.apply([]);
+        said.push("Took a block that was left behind out of /etc/hosts");
+      } finally {
+        await hosts.close();
+      }
+    }
+    return [...said, ...await removeLeftovers({ store, log })];
+  } finally {
+    lock.release();
+  }
+}
+
+/** What a dead svc left besides the hosts block: env files and its session records. */
+export async function removeLeftovers(
+  options: {
+    store: SessionStore;
+    log: Logger;
+  },
+): Promise<string[]> {
+  const said: string[] = [];
+  for (const { id, record } of await options.store.list()) {
+    try {
+      if (record?.envFile) {
+        const result = await recoverEnvFile(record.envFile);
+        if (result.removed) {
+          said.push(`Removed ${record.envFile.path}, left behind by session ${id}`);
+        } else if (result.reason !== undefined) said.push(result.reason);
+      }
+      await options.store.remove(id);
+    } catch (error) {
+      said.push(`Cannot clean up after session ${id}: ${messageOf(error)}`);
+    }
+  }
+  for (const text of said) options.log.info(text);
+  return said;
 }

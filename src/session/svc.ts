@@ -1,4 +1,150 @@
-/** Runs the background process; resolves with the exit code. */
-export function runSvc(_args: string[]): Promise<number> {
-  throw new Error("The background process is not built yet");
+import { join } from "node:path";
+import { messageOf } from "../model/errors.ts";
+import type { StatusInfo } from "../model/control.ts";
+import { buildInfo } from "../platform/build_info.ts";
+import { systemClock } from "../platform/clock.ts";
+import { onSignals, onUnhandled, ownPid } from "../platform/daemon.ts";
+import { environment } from "../platform/caller.ts";
+import { fileLogger } from "../platform/log_file.ts";
+import { statePaths } from "../platform/paths.ts";
+import {
+  ensurePrivateDir,
+  readIfPresent,
+  tryLock,
+  writeAtomic,
+} from "../platform/private_files.ts";
+import { claimRange } from "../platform/range_claim.ts";
+import { serveUnix } from "../platform/unix_server.ts";
+import { AddressBook, parseAddressState } from "./addresses.ts";
+import { Claims } from "./claims.ts";
+import { controlHandler } from "./control_server.ts";
+import { startHosts } from "./hosts_access.ts";
+import { HostsBoard } from "./hosts_board.ts";
+import { startInspector } from "./inspector_access.ts";
+import { removeLeftovers } from "./recovery.ts";
+import { SessionRegistry } from "./registry.ts";
+import { SessionStore } from "./store.ts";
+
+/** A svc that `teleport` started ends when it has been without a session for this long, in ms. */
+const IDLE_MS = 300;
+/** The first session must come within this after the start, in ms. */
+const FIRST_SESSION_MS = 30_000;
+/** Answers under way get this long when svc ends, in ms. */
+const DRAIN_MS = 1_000;
+
+/**
+ * The background process of one user: holds the sessions, serves the control
+ * socket, and cleans everything up when it ends by SIGTERM, SIGINT or `stop`.
+ * Resolves with the exit code. `--resident`: stays when no session is open.
+ */
+export async function runSvc(args: string[]): Promise<number> {
+  const paths = statePaths(environment()["HOME"]);
+  for (
+    const folder of [paths.base, join(paths.base, "run"), join(paths.base, "log"), paths.sessions]
+  ) {
+    await ensurePrivateDir(folder);
+  }
+  const clock = systemClock;
+  const log = fileLogger(paths.log, clock, args.includes("--debug") ? "debug" : "info");
+  const lock = await tryLock(paths.lock);
+  if (!lock) {
+    log.info("Another czfwd is running already; this one ends");
+    return 0;
+  }
+  onUnhandled((error) =>
+    log.error("Unhandled failure, this is a bug", {
+      error: messageOf(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    })
+  );
+
+  const resident = args.includes("--resident");
+  const startedAt = new Date(clock.now()).toISOString();
+  const ended = Promise.withResolvers<string>();
+  const store = new SessionStore(paths.sessions, ownPid());
+  const addresses = new AddressBook(
+    parseAddressState(await readIfPresent(paths.addresses)),
+    claimRange,
+    () => clock.now(),
+  );
+  const hosts = startHosts({ paths, clock, log });
+  const inspector = startInspector({ clock, log, sessions: () => registry.list() });
+  let cancelIdle = () => {};
+  const idleAfter = (ms: number) => {
+    cancelIdle();
+    if (!resident) {
+      cancelIdle = clock.after(ms, () => {
+        if (registry.size === 0) ended.resolve("no session is open");
+      });
+    }
+  };
+  const registry: SessionRegistry = new SessionRegistry({
+    home: paths.home,
+    clock,
+    log,
+    addresses,
+    claims: new Claims(),
+    board: new HostsBoard(hosts),
+    relays: hosts,
+    store,
+    tap: inspector.tap,
+    saveAddresses: async () => {
+      const state = addresses.takeChanges();
+      if (state) await writeAtomic(paths.addresses, JSON.stringify(state) + "\n");
+    },
+  }, () => idleAfter(IDLE_MS));
+
+  const status = (): StatusInfo => ({
+    version: buildInfo().version,
+    pid: ownPid(),
+    startedAt,
+    resident,
+    helper: hosts.state,
+    inspector: inspector.state,
+    sessions: registry.list(),
+  });
+
+  const unhook = onSignals(["SIGTERM", "SIGINT"], (signal) => ended.resolve(signal));
+  const ignoreHangup = onSignals(["SIGHUP"], () => {});
+  await removeLeftovers({ store, log });
+  const server = await serveUnix(
+    paths.socket,
+    controlHandler({
+      status,
+      open: async (request, emit, signal) => {
+        await hosts.ready();
+        const { session, already } = await registry.open(request, emit, signal);
+        if (inspector.state.url) emit({ type: "note", text: `Inspect: ${inspector.state.url}` });
+        emit({ type: "session", session, already });
+      },
+      close: (ids, force, emit) => registry.close(ids, force, emit),
+      stop: async (emit) => {
+        await registry.stop(emit);
+        ended.resolve("stop was asked for");
+      },
+      inspectUrl: () => inspector.inspectUrl(),
+    }, log),
+  );
+  log.info("czfwd is up", { pid: ownPid(), version: buildInfo().version, resident });
+  idleAfter(FIRST_SESSION_MS);
+  if (resident) hosts.ready().catch((error) => log.error("No helper", { error: messageOf(error) }));
+
+  const reason = await ended.promise;
+  log.info("czfwd ends", { reason });
+  cancelIdle();
+  let code = 0;
+  await registry.stop(() => {}).catch((error) => {
+    log.error("Cannot close every session cleanly", { error: messageOf(error) });
+    code = 1;
+  });
+  await server.close(DRAIN_MS);
+  await inspector.close();
+  await hosts.close().catch((error) => {
+    log.error("The hosts file may still hold the block", { error: messageOf(error) });
+    code = 1;
+  });
+  unhook();
+  ignoreHangup();
+  lock.release();
+  return code;
 }

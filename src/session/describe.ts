@@ -1,0 +1,72 @@
+import type { SessionInfo } from "../model/control.ts";
+import type { LeftOutName } from "../model/hosts.ts";
+import type { Emit } from "./session.ts";
+
+/** What `teleport` prints when a session is open: a step per part, then the notes. */
+export function describeOpened(
+  session: SessionInfo,
+  home: string,
+  blocked: readonly { key: string; address: string; port: number; reason: string }[],
+  leftOut: readonly LeftOutName[],
+  emit: Emit,
+): void {
+  const tunnelled = session.services.filter((service) => service.address !== undefined);
+  const ports = tunnelled.reduce((sum, service) => sum + service.ports.length, 0);
+  const names = tunnelled.reduce((sum, service) => sum + service.names.length, 0);
+  const addresses = tunnelled.map((service) => service.address!).sort(byNumbers);
+  const first = addresses[0]!;
+  const last = addresses[addresses.length - 1]!;
+  const where = session.namespaces[0] === "*" ? "all namespaces" : session.namespaces.join(", ");
+  emit({
+    type: "step",
+    label: `${count(tunnelled.length, "service")} of ${where}, ${count(ports, "port")}`,
+    detail: first === last ? first : `${first} – ${last}`,
+  });
+  emit({
+    type: "step",
+    label: "/etc/hosts",
+    detail: `${count(names, "name")} (backup: ~/hosts.original)`,
+  });
+  if (session.envFile) {
+    emit({
+      type: "step",
+      label: session.envFile.path.startsWith(`${home}/`)
+        ? `~${session.envFile.path.slice(home.length)}`
+        : session.envFile.path,
+      detail: `${
+        count(session.envFile.variables, "variable")
+      } of ${session.workload.kind}/${session.workload.name}`,
+    });
+  }
+  for (const port of blocked) {
+    emit({
+      type: "note",
+      text: `${port.address}:${port.port} (${port.key}) is not forwarded yet: ${port.reason}`,
+    });
+  }
+  for (const service of session.services) {
+    if (service.address === undefined) {
+      emit({
+        type: "note",
+        text: `${service.namespace}/${service.name} has no tunnel: ${service.reason}`,
+      });
+    }
+    for (const skipped of service.skipped) {
+      emit({ type: "note", text: `${service.namespace}/${service.name} port ${skipped}` });
+    }
+  }
+  for (const name of leftOut) {
+    emit({ type: "note", text: `The name ${name.name} is left out: ${name.reason}` });
+  }
+  for (const note of session.notes) emit({ type: "note", text: note });
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
+}
+
+function byNumbers(a: string, b: string): number {
+  const x = a.split(".").map(Number);
+  const y = b.split(".").map(Number);
+  return (x[2]! - y[2]!) || (x[3]! - y[3]!);
+}

@@ -1,0 +1,255 @@
+import type { ServiceInfo } from "../model/control.ts";
+import type { Clock } from "../model/clock.ts";
+import type { HostsEntry } from "../model/hosts.ts";
+import type { Logger } from "../model/log.ts";
+import type { ClusterService } from "../model/service.ts";
+import type { AddressBook } from "./addresses.ts";
+import { BoundAddress } from "./bound_address.ts";
+import type { Claim, Claims } from "./claims.ts";
+import type { HostsBoard } from "./hosts_board.ts";
+import {
+  type Plan,
+  type PlannedAddress,
+  type PlanOptions,
+  planSession,
+  type UnplannedService,
+} from "./plan.ts";
+import type { Engine, Relays } from "./rooms.ts";
+
+/** How often a port that could not be bound is tried again, in ms. */
+const RETRY_BLOCKED_MS = 5_000;
+/** Listeners opened at once; enough to keep the helper's relay busy, few enough to stay fair. */
+const BIND_AT_ONCE = 32;
+
+export interface ForwarderDeps {
+  readonly sessionId: string;
+  readonly clusterId: string;
+  readonly options: PlanOptions;
+  readonly engine: Engine;
+  readonly relays: Relays;
+  readonly addresses: AddressBook;
+  readonly claims: Claims;
+  readonly board: HostsBoard;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Names that lead somewhere else outside and are not to be shadowed. */
+  readonly outside: ReadonlyMap<string, string>;
+  /** Another session may take over what this one held. */
+  readonly onReleased: (sessionId: string) => void;
+  /** Writes down what the address book learnt. */
+  readonly saveAddresses: () => Promise<void>;
+}
+
+interface Slot {
+  readonly claim: Claim;
+  readonly address: string;
+  /** Undefined while another session of the same cluster holds the listeners. */
+  bound: BoundAddress | undefined;
+  planned: PlannedAddress;
+}
+
+/**
+ * Makes this machine look like the plan: addresses, listeners, names. Changes
+ * are made one after the other and only the newest picture counts, so a
+ * rollout's dozens of events cost a few rounds.
+ */
+export class Forwarder {
+  readonly #slots = new Map<string, Slot>();
+  #without: readonly UnplannedService[] = [];
+  #collided: UnplannedService[] = [];
+  #services: ReadonlyMap<string, ClusterService> = new Map();
+  #wanted: ReadonlyMap<string, ClusterService> | undefined;
+  #round: Promise<void> = Promise.resolve();
+  #entries = "";
+  #closed = false;
+  #cancelRetry: (() => void) | undefined;
+
+  constructor(private readonly deps: ForwarderDeps) {}
+
+  /** Resolves when this picture, or a newer one, is in place. */
+  apply(services: ReadonlyMap<string, ClusterService>): Promise<void> {
+    this.#wanted = services;
+    const round = this.#round.then(async () => {
+      const wanted = this.#wanted;
+      if (wanted === undefined || this.#closed) return;
+      this.#wanted = undefined;
+      this.#services = wanted;
+      await this.#follow(planSession(wanted.values(), this.deps.options));
+    });
+    this.#round = round.catch(() => {});
+    return round;
+  }
+
+  /** Takes what it had to leave to another session until now. */
+  takeOver(): Promise<void> {
+    return this.apply(this.#wanted ?? this.#services);
+  }
+
+  /** The local address of a service, for the environment's service variables. */
+  addressOf(namespace: string, service: string): string | undefined {
+    return this.#slots.get(`${namespace}/${service}`)?.address;
+  }
+
+  get without(): readonly UnplannedService[] {
+    return [...this.#without, ...this.#collided];
+  }
+
+  get blocked(): readonly { key: string; address: string; port: number; reason: string }[] {
+    return [...this.#slots].flatMap(([key, slot]) =>
+      (slot.bound?.blockedPorts ?? []).map((port) => ({ key, address: slot.address, ...port }))
+    );
+  }
+
+  services(): ServiceInfo[] {
+    const names = this.deps.board.current;
+    const infos: ServiceInfo[] = [...this.#slots.values()].map((slot) => ({
+      namespace: slot.planned.namespace,
+      name: slot.planned.service,
+      ...(slot.planned.pod === undefined ? {} : { pod: slot.planned.pod }),
+      address: slot.address,
+      names: names.namesOf(slot.address),
+      ports: slot.bound?.portInfos() ?? slot.planned.ports.map((port) => ({
+        port: port.port,
+        name: port.name,
+        state: "listening" as const,
+        reason: "shared with another session",
+        connections: 0,
+        bytesDown: 0,
+        bytesUp: 0,
+      })),
+      skipped: slot.planned.skipped,
+      readyPods: slot.planned.endpoints.filter((endpoint) => endpoint.ready).length,
+    }));
+    for (const service of this.without) {
+      infos.push({
+        namespace: service.namespace,
+        name: service.service,
+        names: [],
+        ports: [],
+        skipped: service.skipped,
+        readyPods: 0,
+        reason: service.reason,
+      });
+    }
+    const keyOf = (info: ServiceInfo) => `${info.namespace}/${info.name}/${info.pod ?? ""}`;
+    return infos.sort((a, b) => keyOf(a) < keyOf(b) ? -1 : 1);
+  }
+
+  /** Names first, so that nothing resolves to a closed port; then the listeners. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancelRetry?.();
+    await this.#round;
+    let failure: unknown;
+    try {
+      await this.deps.board.put(this.deps.sessionId, []);
+    } catch (error) {
+      failure = error;
+    }
+    await this.#release([...this.#slots.keys()]);
+    if (failure !== undefined) throw failure;
+  }
+
+  async #follow(plan: Plan): Promise<void> {
+    this.#without = plan.without;
+    this.#collided = [];
+    const wanted = new Map<string, PlannedAddress>();
+    for (const planned of plan.addresses) {
+      if (this.deps.claims.collides(this.#claim(planned.key)) && !this.#slots.has(planned.key)) {
+        this.#collided.push({
+          namespace: planned.namespace,
+          service: planned.service,
+          reason: "a session of another cluster holds its names; see --domain",
+          skipped: planned.skipped,
+        });
+      } else wanted.set(planned.key, planned);
+    }
+    const gone = [...this.#slots.keys()].filter((key) => !wanted.has(key));
+    // Addresses are given out in the plan's order before anything waits.
+    for (const [key, planned] of wanted) this.#slotFor(key, planned);
+    await inBatches([...wanted], BIND_AT_ONCE, ([key, planned]) => this.#bring(key, planned));
+    await this.#name([...wanted.keys()]);
+    await this.#release(gone);
+    await this.deps.saveAddresses();
+    this.#scheduleRetry();
+  }
+
+  #slotFor(key: string, planned: PlannedAddress): void {
+    const slot = this.#slots.get(key);
+    if (slot) {
+      slot.planned = planned;
+      return;
+    }
+    const claim = this.#claim(key);
+    this.#slots.set(key, {
+      claim,
+      address: this.deps.addresses.take(`${claim.cluster}/${claim.key}`),
+      bound: undefined,
+      planned,
+    });
+  }
+
+  async #bring(key: string, planned: PlannedAddress): Promise<void> {
+    const slot = this.#slots.get(key)!;
+    if (!this.deps.claims.take(slot.claim, this.deps.sessionId)) return;
+    slot.bound ??= new BoundAddress(slot.address, planned, this.deps.engine, this.deps.relays);
+    await slot.bound.follow(planned);
+  }
+
+  async #name(keys: readonly string[]): Promise<void> {
+    const entries: HostsEntry[] = keys.map((key) => {
+      const slot = this.#slots.get(key)!;
+      const { planned, address } = slot;
+      const omit = [`${planned.service}.${planned.namespace}`, planned.service].filter((name) =>
+        planned.pod === undefined && this.deps.outside.has(name)
+      );
+      return { ...planned.entry, address, ...(omit.length === 0 ? {} : { omit }) };
+    });
+    const text = JSON.stringify(entries);
+    if (text === this.#entries) return;
+    await this.deps.board.put(this.deps.sessionId, entries);
+    this.#entries = text;
+  }
+
+  async #release(keys: readonly string[]): Promise<void> {
+    const heirs = new Set<string>();
+    await inBatches(keys, BIND_AT_ONCE, async (key) => {
+      const slot = this.#slots.get(key)!;
+      this.#slots.delete(key);
+      await slot.bound?.close();
+      this.deps.addresses.release(`${slot.claim.cluster}/${slot.claim.key}`);
+      const heir = this.deps.claims.drop(slot.claim, this.deps.sessionId);
+      if (heir !== undefined) heirs.add(heir);
+    });
+    for (const heir of heirs) this.deps.onReleased(heir);
+  }
+
+  #scheduleRetry(): void {
+    this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+    if (this.#closed || this.blocked.length === 0) return;
+    this.#cancelRetry = this.deps.clock.after(RETRY_BLOCKED_MS, () => {
+      this.#round = this.#round.then(async () => {
+        if (this.#closed) return;
+        for (const slot of this.#slots.values()) {
+          if (await slot.bound?.retryBlocked()) {
+            this.deps.log.info("A blocked port is bound now", { address: slot.address });
+          }
+        }
+        this.#scheduleRetry();
+      }).catch((error) =>
+        this.deps.log.error("Retry of blocked ports failed", { error: String(error) })
+      );
+    });
+  }
+
+  #claim(key: string): Claim {
+    return { cluster: this.deps.clusterId, key, domain: this.deps.options.domain ?? "" };
+  }
+}
+
+async function inBatches<T>(items: readonly T[], size: number, act: (item: T) => Promise<void>) {
+  for (let at = 0; at < items.length; at += size) {
+    await Promise.all(items.slice(at, at + size).map(act));
+  }
+}

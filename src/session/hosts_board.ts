@@ -1,0 +1,82 @@
+import type { HostsEntry, HostsResult, LeftOutName } from "../model/hosts.ts";
+
+/** What the board needs of the hosts room. */
+export interface HostsWriter {
+  apply(entries: readonly HostsEntry[]): Promise<HostsResult>;
+}
+
+/**
+ * The entries of all open sessions as the one block that is in the hosts file.
+ * Sessions put theirs here; the board merges them and has them written.
+ */
+export class HostsBoard {
+  readonly #entries = new Map<string, readonly HostsEntry[]>();
+  #last: HostsResult = { lines: [], leftOut: [], changed: false };
+
+  constructor(private readonly writer: HostsWriter) {}
+
+  /** Replaces one session's entries; resolves when the hosts file has them. */
+  async put(sessionId: string, entries: readonly HostsEntry[]): Promise<BoardResult> {
+    if (entries.length === 0) this.#entries.delete(sessionId);
+    else this.#entries.set(sessionId, entries);
+    const merged = mergeEntries([...this.#entries.values()]);
+    const result = await this.writer.apply(merged.entries);
+    this.#last = { ...result, leftOut: [...merged.leftOut, ...result.leftOut] };
+    return new BoardResult(this.#last);
+  }
+
+  /** What the last write put into the file. */
+  get current(): BoardResult {
+    return new BoardResult(this.#last);
+  }
+}
+
+export class BoardResult {
+  readonly #names: ReadonlyMap<string, readonly string[]>;
+
+  constructor(readonly result: HostsResult) {
+    this.#names = new Map(result.lines.map((line) => [line.address, line.names]));
+  }
+
+  namesOf(address: string): readonly string[] {
+    return this.#names.get(address) ?? [];
+  }
+
+  get leftOut(): readonly LeftOutName[] {
+    return this.result.leftOut;
+  }
+}
+
+/**
+ * One entry per address. Two sessions of one cluster share a service's
+ * address: the entry has the bare name if either wants it. A bare name that
+ * two namespaces want goes to the session that was there first.
+ */
+export function mergeEntries(
+  sessions: readonly (readonly HostsEntry[])[],
+): { entries: HostsEntry[]; leftOut: LeftOutName[] } {
+  const byAddress = new Map<string, HostsEntry>();
+  const bareAt = new Map<string, string>();
+  const leftOut: LeftOutName[] = [];
+  for (const entries of sessions) {
+    for (const entry of entries) {
+      let bare = entry.bare;
+      if (bare) {
+        const owner = bareAt.get(entry.service);
+        if (owner === undefined) bareAt.set(entry.service, entry.address);
+        else if (owner !== entry.address) {
+          bare = false;
+          leftOut.push({ name: entry.service, reason: "another session holds this name" });
+        }
+      }
+      const before = byAddress.get(entry.address);
+      const take = [...new Set([...(before?.take ?? []), ...(entry.take ?? [])])];
+      byAddress.set(entry.address, {
+        ...entry,
+        bare: bare || (before?.bare ?? false),
+        ...(take.length === 0 ? {} : { take }),
+      });
+    }
+  }
+  return { entries: [...byAddress.values()], leftOut };
+}

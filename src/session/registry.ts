@@ -1,0 +1,135 @@
+import { randomBytes } from "node:crypto";
+import type { SessionInfo, TeleportRequest } from "../model/control.ts";
+import { CzctlError, messageOf } from "../model/errors.ts";
+import { type Emit, Session, type SessionDeps } from "./session.ts";
+
+/** The open sessions of one user, opened and closed one at a time per session. */
+export class SessionRegistry {
+  readonly #sessions = new Map<string, Session>();
+  /** Sessions that are opening, by identity, so that two calls do not open it twice. */
+  readonly #opening = new Map<string, Promise<unknown>>();
+  #stopping = false;
+
+  constructor(
+    private readonly deps: Omit<SessionDeps, "onReleased">,
+    /** The last session has closed. */
+    private readonly onIdle: () => void,
+  ) {}
+
+  get size(): number {
+    return this.#sessions.size + this.#opening.size;
+  }
+
+  list(): SessionInfo[] {
+    return [...this.#sessions.values()].map((session) => session.info());
+  }
+
+  /** Opens a session, or finds it open already. Throws CzctlError; then nothing is left of it. */
+  async open(
+    request: TeleportRequest,
+    emit: Emit,
+    signal: AbortSignal,
+  ): Promise<{ session: SessionInfo; already: boolean }> {
+    if (this.#stopping) throw new CzctlError("failed", "Cannot open a session: czfwd is stopping");
+    const ticket = randomBytes(8).toString("hex");
+    const work = this.#open(request, emit, signal);
+    this.#opening.set(ticket, work);
+    try {
+      return await work;
+    } finally {
+      this.#opening.delete(ticket);
+      this.#reportIdle();
+    }
+  }
+
+  /** Serialises openings, so that the same session asked for twice opens once. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  async #open(request: TeleportRequest, emit: Emit, signal: AbortSignal) {
+    const id = randomBytes(4).toString("hex");
+    const session = await Session.prepare(id, request, {
+      ...this.deps,
+      onReleased: (heir) => this.#takeOver(heir),
+    }, signal);
+    const turn = this.#turn.then(async () => {
+      const same = [...this.#sessions.values()].find((other) => isSame(other, session));
+      if (same) {
+        await session.discard();
+        return { session: same.info(), already: true };
+      }
+      await session.open(emit, signal);
+      this.#sessions.set(id, session);
+      return { session: session.info(), already: false };
+    });
+    this.#turn = turn.catch(() => {});
+    return await turn;
+  }
+
+  /**
+   * Closes the named sessions. Throws CzctlError `not_found` for an unknown id
+   * before anything is closed; a failure while closing one is thrown after all
+   * were tried, unless `force`.
+   */
+  async close(ids: readonly string[] | "all", force: boolean, emit: Emit): Promise<void> {
+    const chosen = ids === "all" ? [...this.#sessions.keys()] : ids.map((id) => this.#find(id));
+    let failure: unknown;
+    for (const id of chosen) {
+      const session = this.#sessions.get(id);
+      if (!session) continue;
+      emit({ type: "progress", text: `Closing session ${id}` });
+      const before = session.info();
+      try {
+        await session.close();
+      } catch (error) {
+        this.deps.log.error("Cannot close a session cleanly", {
+          session: id,
+          error: messageOf(error),
+        });
+        if (!force) failure ??= error;
+        else await this.deps.store.remove(id);
+      }
+      this.#sessions.delete(id);
+      emit({ type: "closed", session: { ...before, notes: session.info().notes } });
+    }
+    this.#reportIdle();
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Lets nothing new in, waits for what is opening, closes all. */
+  async stop(emit: Emit): Promise<void> {
+    this.#stopping = true;
+    await Promise.allSettled(this.#opening.values());
+    await this.close("all", true, emit);
+  }
+
+  #find(id: string): string {
+    const matches = [...this.#sessions.keys()].filter((known) => known.startsWith(id));
+    if (matches.length === 1) return matches[0]!;
+    throw new CzctlError(
+      "not_found",
+      matches.length === 0 ? `Session "${id}" not found` : `Session id "${id}" is not unique`,
+      { hint: "See the open sessions: czctl session list" },
+    );
+  }
+
+  #takeOver(id: string): void {
+    this.#sessions.get(id)?.takeOver().catch((error) =>
+      this.deps.log.error("Cannot take over from a closed session", {
+        session: id,
+        error: messageOf(error),
+      })
+    );
+  }
+
+  #reportIdle(): void {
+    if (this.size === 0) this.onIdle();
+  }
+}
+
+function isSame(a: Session, b: Session): boolean {
+  const x = a.identity;
+  const y = b.identity;
+  return x.clusterId === y.clusterId && x.domain === y.domain &&
+    x.workload.kind === y.workload.kind && x.workload.name === y.workload.name &&
+    x.workload.namespace === y.workload.namespace;
+}

@@ -1,0 +1,412 @@
+import type {
+  ControlEvent,
+  EnvFileInfo,
+  ReachabilityInfo,
+  SessionInfo,
+  TeleportRequest,
+  WorkloadRef,
+} from "../model/control.ts";
+import { CzctlError, messageOf } from "../model/errors.ts";
+import type { ClusterService } from "../model/service.ts";
+import type { Clock } from "../model/clock.ts";
+import type { Logger } from "../model/log.ts";
+import { type Cluster, openCluster } from "../cluster/cluster.ts";
+import type { Discovery } from "../cluster/discovery.ts";
+import type { EnvFileRecord } from "../envfile/file.ts";
+import { TunnelEngine } from "../tunnel/engine.ts";
+import type { TapSource } from "../model/tap.ts";
+import type { AddressBook } from "./addresses.ts";
+import type { Claims } from "./claims.ts";
+import { Forwarder } from "./forwarder.ts";
+import type { HostsBoard } from "./hosts_board.ts";
+import { outsideNames } from "./outside.ts";
+import type { PlanOptions } from "./plan.ts";
+import type { Relays } from "./rooms.ts";
+import { describeOpened } from "./describe.ts";
+import { SessionEnvironment } from "./session_environment.ts";
+import type { SessionStore } from "./store.ts";
+
+/** The first full picture of a namespace must be there within this, in ms. */
+const DISCOVERY_DEADLINE_MS = 30_000;
+
+export interface SessionDeps {
+  readonly home: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly addresses: AddressBook;
+  readonly claims: Claims;
+  readonly board: HostsBoard;
+  readonly relays: Relays;
+  readonly store: SessionStore;
+  readonly tap: TapSource | undefined;
+  readonly saveAddresses: () => Promise<void>;
+  readonly onReleased: (sessionId: string) => void;
+}
+
+export type Emit = (event: ControlEvent) => void;
+
+/** What tells two sessions apart: the same workload of the same cluster is the same session. */
+export interface SessionIdentity {
+  readonly clusterId: string;
+  readonly workload: WorkloadRef;
+  readonly domain: string;
+}
+
+/** What `teleport` opens and `session close` ends. */
+export class Session {
+  #state: SessionInfo["state"] = "opening";
+  #discovery: Discovery | undefined;
+  #engine: TunnelEngine | undefined;
+  #forwarder: Forwarder | undefined;
+  /** Set once it is written. */
+  #environment: SessionEnvironment | undefined;
+  #envRecord: EnvFileRecord | undefined;
+  #health: ReachabilityInfo = { reachable: true };
+  readonly #createdAt: string;
+  readonly #notes: string[] = [];
+  readonly #log: Logger;
+  #closing: Promise<void> | undefined;
+
+  private constructor(
+    readonly id: string,
+    readonly identity: SessionIdentity,
+    private readonly cluster: Cluster,
+    private readonly namespaces: readonly string[] | "all",
+    private readonly request: TeleportRequest,
+    private readonly deps: SessionDeps,
+  ) {
+    this.#createdAt = new Date(deps.clock.now()).toISOString();
+    this.#log = deps.log.with({ session: id });
+  }
+
+  /**
+   * Looks the workload up and makes a session of it, nothing changed yet.
+   * Throws CzctlError for whatever is wrong with the kubeconfig, the cluster,
+   * the rights or the names.
+   */
+  static async prepare(
+    id: string,
+    request: TeleportRequest,
+    deps: SessionDeps,
+    signal: AbortSignal,
+  ): Promise<Session> {
+    const cluster = await openCluster({
+      ...(request.kubeconfig === undefined ? {} : { kubeconfig: request.kubeconfig }),
+      ...(request.context === undefined ? {} : { context: request.context }),
+      env: { ...request.env },
+      cwd: request.cwd,
+      home: request.env["HOME"] ?? deps.home,
+      log: deps.log,
+      clock: deps.clock,
+    });
+    try {
+      await cluster.probe({ signal });
+      const namespace = request.kind === "namespace"
+        ? request.name
+        : request.namespace ?? cluster.namespace;
+      const workload = { kind: request.kind, name: request.name, namespace };
+      await cluster.lookupWorkload(workload, signal);
+      for (const extra of request.additional ?? []) {
+        await cluster.lookupWorkload({ kind: "namespace", name: extra, namespace: extra }, signal);
+      }
+      const identity = { clusterId: cluster.id, workload, domain: request.domain ?? "" };
+      const namespaces = request.allNamespaces
+        ? "all" as const
+        : [...new Set([namespace, ...(request.additional ?? [])])];
+      return new Session(id, identity, cluster, namespaces, request, deps);
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  /** Opens it; on any failure, and when aborted, everything done is undone before it throws. */
+  async open(emit: Emit, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#open(emit, signal);
+      signal.throwIfAborted();
+      this.#state = "ready";
+    } catch (error) {
+      await this.close().catch((failure) =>
+        this.#log.error("Cannot undo a failed opening completely", { error: messageOf(failure) })
+      );
+      throw signal.aborted
+        ? new CzctlError("interrupted", "Interrupted; what had been done is undone")
+        : error;
+    }
+  }
+
+  async #open(emit: Emit, signal: AbortSignal): Promise<void> {
+    const { deps, request, cluster } = this;
+    const environment = await this.#claimEnvironment();
+    await this.#record();
+    const engine = new TunnelEngine({
+      targets: cluster.targets,
+      log: this.#log,
+      clock: deps.clock,
+      ...(deps.tap === undefined ? {} : { tap: deps.tap }),
+      ...(request.holdMs === undefined ? {} : { holdMs: request.holdMs }),
+    });
+    this.#engine = engine;
+    emit({ type: "progress", text: `Reading the services of ${this.#where()}` });
+    const discovery = this.#discover(engine);
+    this.#discovery = discovery;
+    await before(
+      discovery.ready,
+      DISCOVERY_DEADLINE_MS,
+      deps.clock,
+      signal,
+      () =>
+        new CzctlError(
+          "unreachable",
+          `Cannot read the services of ${this.#where()}: no answer within 30 s`,
+          {
+            hint: "Check the connection to the cluster: kubectl get services",
+          },
+        ),
+    );
+    const options = this.#planOptions();
+    const services = discovery.services;
+    this.#requireServices(services, options);
+    const outside = await outsideNames(services.values(), options, deps.clock, signal);
+    for (const [name, reason] of outside) this.#notes.push(`${name} is left out: ${reason}`);
+    this.#forwarder = new Forwarder({
+      sessionId: this.id,
+      clusterId: this.identity.clusterId,
+      options,
+      engine,
+      relays: deps.relays,
+      addresses: deps.addresses,
+      claims: deps.claims,
+      board: deps.board,
+      clock: deps.clock,
+      log: this.#log,
+      outside,
+      onReleased: deps.onReleased,
+      saveAddresses: deps.saveAddresses,
+    });
+    emit({ type: "progress", text: `Opening tunnels for ${services.size} services` });
+    await this.#forwarder.apply(services);
+    this.#refuseEmpty();
+    signal.throwIfAborted();
+    if (environment) {
+      emit({ type: "progress", text: "Computing the environment" });
+      this.#environment = environment;
+      await environment.start(signal);
+    }
+    // Whatever changed while the session was opening.
+    await this.#forwarder.apply(discovery.services);
+    describeOpened(
+      this.info(),
+      deps.home,
+      this.#forwarder.blocked,
+      deps.board.current.leftOut,
+      emit,
+    );
+  }
+
+  #discover(engine: TunnelEngine): Discovery {
+    return this.cluster.discover({
+      namespaces: this.namespaces,
+      ...(this.request.labelSelector === undefined
+        ? {}
+        : { labelSelector: this.request.labelSelector }),
+    }, {
+      onChange: (services) => {
+        this.#forwarder?.apply(services).then(
+          () => this.#environment?.addressesChanged(),
+          (error) =>
+            this.#log.error("Cannot follow a change of the cluster", { error: messageOf(error) }),
+        );
+      },
+      onHealth: (health) => this.#setHealth(health),
+      onPodGone: (uid) => engine.retirePod(uid),
+      onNote: (text) => this.#notes.push(text),
+    });
+  }
+
+  #setHealth(health: { reachable: boolean; reason?: string }): void {
+    if (health.reachable === this.#health.reachable && health.reason === this.#health.reason) {
+      return;
+    }
+    const wasReachable = this.#health.reachable;
+    this.#health = {
+      reachable: health.reachable,
+      ...(health.reason === undefined ? {} : { reason: health.reason }),
+      since: health.reachable === wasReachable && this.#health.since !== undefined
+        ? this.#health.since
+        : new Date(this.deps.clock.now()).toISOString(),
+    };
+    if (health.reachable !== wasReachable) {
+      this.#log.warn(
+        health.reachable ? "The cluster is reachable again" : "The cluster is unreachable",
+        {
+          reason: health.reason,
+        },
+      );
+    }
+  }
+
+  #claimEnvironment(): Promise<SessionEnvironment | undefined> {
+    const { workload } = this.identity;
+    return SessionEnvironment.claim({
+      request: this.request,
+      workload,
+      objects: this.cluster.objects,
+      addressOf: (service) => this.#forwarder?.addressOf(workload.namespace, service),
+      clock: this.deps.clock,
+      log: this.#log,
+      persist: (record) => {
+        this.#envRecord = record;
+        return this.#record();
+      },
+    });
+  }
+
+  /** Lets go of a prepared session that is not going to be opened. */
+  discard(): Promise<void> {
+    return this.cluster.close();
+  }
+
+  /** Another session of the same cluster has closed: take what it held. */
+  async takeOver(): Promise<void> {
+    if (this.#state === "closing") return;
+    await this.#forwarder?.takeOver();
+  }
+
+  info(): SessionInfo {
+    const envFile: EnvFileInfo | undefined = this.#environment?.info();
+    return {
+      id: this.id,
+      workload: this.identity.workload,
+      context: this.cluster.context,
+      server: this.cluster.server,
+      namespaces: this.namespaces === "all" ? ["*"] : this.namespaces,
+      createdAt: this.#createdAt,
+      state: this.#state,
+      cluster: this.#health,
+      services: this.#forwarder?.services() ?? [],
+      ...(envFile === undefined ? {} : { envFile }),
+      notes: [...this.#notes, ...(this.#environment?.notes ?? [])],
+    };
+  }
+
+  /** Ends it and undoes what it did. Every step is tried; throws the first failure at the end. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#state = "closing";
+    const failures: unknown[] = [];
+    const attempt = async (step: () => Promise<unknown> | undefined) => {
+      try {
+        await step();
+      } catch (error) {
+        failures.push(error);
+        this.#log.error("A step of closing failed", { error: messageOf(error) });
+      }
+    };
+    await attempt(() => this.#discovery?.close());
+    await attempt(() => this.#forwarder?.close());
+    await attempt(async () => {
+      const left = await this.#environment?.close();
+      if (left !== undefined) this.#notes.push(left);
+    });
+    await attempt(() => this.#engine?.close());
+    await attempt(() => this.cluster.close());
+    if (failures.length > 0) throw failures[0];
+    await this.deps.store.remove(this.id);
+  }
+
+  #record(): Promise<void> {
+    return this.deps.store.write({
+      version: 1,
+      id: this.id,
+      pid: this.deps.store.pid,
+      createdAt: this.#createdAt,
+      workload: this.identity.workload,
+      context: this.cluster.context,
+      ...(this.#envRecord === undefined ? {} : { envFile: this.#envRecord }),
+    });
+  }
+
+  #planOptions(): PlanOptions {
+    const { request } = this;
+    return {
+      ownNamespace: this.identity.workload.namespace,
+      exclude: request.exclude ?? [],
+      only: request.only ?? [],
+      bareNames: request.shortNames ?? true,
+      clusterDomain: request.clusterDomain ?? "cluster.local",
+      domain: request.domain,
+      take: request.take ?? [],
+    };
+  }
+
+  /** Refuses an empty namespace, and names that already lead into another cluster. */
+  #requireServices(services: ReadonlyMap<string, ClusterService>, options: PlanOptions): void {
+    if (services.size === 0) {
+      throw new CzctlError("failed", `Cannot teleport: ${this.#where()} has no services`, {
+        hint: `Look with: kubectl get services -n ${this.identity.workload.namespace}`,
+      });
+    }
+    const domain = options.domain ?? "";
+    const collision = [...services.keys()].find((key) =>
+      this.deps.claims.collides({ cluster: this.identity.clusterId, key, domain })
+    );
+    if (collision !== undefined) {
+      const [namespace, service] = collision.split("/");
+      throw new CzctlError(
+        "failed",
+        `Cannot teleport: "${service}.${namespace}" already leads into another cluster`,
+        {
+          hint: "Close that session (czctl session list), or add --domain SUFFIX to live beside it",
+        },
+      );
+    }
+  }
+
+  #refuseEmpty(): void {
+    const services = this.#forwarder!.services();
+    if (services.some((service) => service.address !== undefined)) return;
+    const reasons = services.slice(0, 3).map((service) => `${service.name}: ${service.reason}`);
+    throw new CzctlError(
+      "failed",
+      reasons.length === 0
+        ? `Cannot teleport: no service of ${this.#where()} is left after --only and --exclude`
+        : `Cannot teleport: no service of ${this.#where()} can be tunnelled (${
+          reasons.join("; ")
+        })`,
+      { hint: "Look with: kubectl get services" },
+    );
+  }
+
+  #where(): string {
+    return this.namespaces === "all"
+      ? "all namespaces"
+      : `namespace${this.namespaces.length > 1 ? "s" : ""} ${
+        this.namespaces.map((name) => `"${name}"`).join(", ")
+      }`;
+  }
+}
+
+async function before<T>(
+  promise: Promise<T>,
+  ms: number,
+  clock: Clock,
+  signal: AbortSignal,
+  error: () => Error,
+): Promise<T> {
+  const done = new AbortController();
+  const late = clock.sleep(ms, AbortSignal.any([signal, done.signal])).then(() => {
+    throw error();
+  });
+  late.catch(() => {});
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    done.abort();
+  }
+}

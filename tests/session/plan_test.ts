@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { ClusterService, ServiceEndpoint } from "../../src/model/service.ts";
+import { matchesGlob, type PlanOptions, planSession } from "../../src/session/plan.ts";
+
+const options: PlanOptions = {
+  ownNamespace: "shop",
+  exclude: [],
+  only: [],
+  bareNames: true,
+  clusterDomain: "cluster.local",
+  domain: undefined,
+  take: [],
+};
+
+function endpoint(
+  podName: string,
+  ports: Record<string, number>,
+  hostname?: string,
+): ServiceEndpoint {
+  return {
+    podNamespace: "shop",
+    podName,
+    podUid: `uid-${podName}`,
+    ready: true,
+    serving: true,
+    terminating: false,
+    ports,
+    ...(hostname === undefined ? {} : { hostname }),
+  };
+}
+
+function service(name: string, more: Partial<ClusterService> = {}): ClusterService {
+  return {
+    namespace: "shop",
+    name,
+    uid: `uid-${name}`,
+    kind: "tunnel",
+    ports: [{ name: "http", port: 80 }],
+    skippedPorts: [],
+    publishNotReadyAddresses: false,
+    endpoints: [endpoint(`${name}-0`, { http: 8080 })],
+    ...more,
+  };
+}
+
+Deno.test("planSession gives each service one address, in the order of namespace and name", () => {
+  const plan = planSession(
+    [service("web"), service("api"), service("web", { namespace: "abc" })],
+    options,
+  );
+  assert.deepEqual(plan.addresses.map((a) => a.key), ["abc/web", "shop/api", "shop/web"]);
+  assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [false, true, true]);
+});
+
+Deno.test("planSession keeps a service without ready pods: its names and listeners stay", () => {
+  const plan = planSession([service("web", { endpoints: [] })], options);
+  assert.equal(plan.addresses.length, 1);
+  assert.equal(plan.addresses[0]!.ports.length, 1);
+});
+
+Deno.test("planSession addresses the pods of a headless service that have a name, and the pods' own ports", () => {
+  const plan = planSession([
+    service("db", {
+      kind: "headless",
+      endpoints: [
+        endpoint("db-1", { http: 8080 }, "db-1"),
+        endpoint("db-0", { http: 8080 }, "db-0"),
+        endpoint("extra", { http: 9090 }),
+      ],
+    }),
+  ], options);
+  assert.deepEqual(plan.addresses.map((a) => a.key), ["shop/db", "shop/db/db-0", "shop/db/db-1"]);
+  assert.deepEqual(plan.addresses[0]!.ports.map((p) => p.port), [80, 8080, 9090]);
+  assert.deepEqual(plan.addresses[1]!.ports.map((p) => p.port), [80, 8080]);
+  assert.deepEqual(plan.addresses[1]!.endpoints.map((e) => e.podName), ["db-0"]);
+  assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [true, false, false]);
+});
+
+Deno.test("planSession names services without a tunnel, with the reason", () => {
+  const plan = planSession([
+    service("ext", { kind: "none", reason: "ExternalName" }),
+    service("udp", { ports: [], skippedPorts: [{ port: 53, protocol: "UDP", reason: "not TCP" }] }),
+  ], options);
+  assert.deepEqual(plan.without.map((s) => [s.service, s.reason]), [
+    ["ext", "ExternalName"],
+    ["udp", "it has no TCP port"],
+  ]);
+  assert.deepEqual(plan.without[1]!.skipped, ["53/UDP: not TCP"]);
+});
+
+Deno.test("planSession obeys --only and --exclude, by name, glob and namespace", () => {
+  const all = [
+    service("web"),
+    service("web-admin"),
+    service("db"),
+    service("web", { namespace: "x" }),
+  ];
+  const keys = (more: Partial<PlanOptions>) =>
+    planSession(all, { ...options, ...more }).addresses.map((a) => a.key);
+  assert.deepEqual(keys({ only: ["web*"] }), ["shop/web", "shop/web-admin", "x/web"]);
+  assert.deepEqual(keys({ only: ["web*"], exclude: ["web-admin"] }), ["shop/web", "x/web"]);
+  assert.deepEqual(keys({ exclude: ["shop/*"] }), ["x/web"]);
+});
+
+Deno.test("planSession with --domain asks for qualified names only", () => {
+  const [address] = planSession([service("web")], { ...options, domain: "two" }).addresses;
+  assert.equal(address!.entry.domain, "two");
+  assert.equal(address!.entry.qualifiedOnly, true);
+  assert.equal(address!.entry.bare, false);
+});
+
+Deno.test("matchesGlob takes every character but * and ? as itself", () => {
+  fc.assert(fc.property(fc.string(), (text) => {
+    const literal = text.replace(/[*?\n\r\u2028\u2029]/g, "x");
+    assert.equal(matchesGlob(literal, literal), true);
+    assert.equal(matchesGlob(`${literal}y`, literal), false);
+  }));
+  assert.equal(matchesGlob("a.b", "a?b"), true);
+  assert.equal(matchesGlob("axb", "a.b"), false);
+});
