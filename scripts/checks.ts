@@ -1,5 +1,6 @@
 /** The steps that `deno task test` and `deno task ok` share, each a process of its own. */
 import { join } from "node:path";
+import { compile } from "./compile.ts";
 
 export const ROOT = new URL("..", import.meta.url).pathname;
 
@@ -75,6 +76,27 @@ export function staticChecks(): (() => Promise<StepResult>)[] {
       check("types", ["check", "--quiet", "main.ts", "src/", "scripts/", "tests/"], 5 * minutes),
     () => check("layers", ["run", "-A", "--no-check", "scripts/layers.ts"], minutes),
   ];
+}
+
+/** Makes dist/czctl, which several suites drive. */
+export async function compileStep(): Promise<StepResult> {
+  const started = performance.now();
+  const said: string[] = [];
+  const result = (failed: number) => ({
+    name: "compile",
+    passed: 1 - failed,
+    failed,
+    skipped: [],
+    output: said.join("\n"),
+    seconds: (performance.now() - started) / 1000,
+  });
+  try {
+    await compile({ note: (text) => said.push(text) });
+    return result(0);
+  } catch (error) {
+    said.push(error instanceof Error ? error.message : String(error));
+    return result(1);
+  }
 }
 
 async function deno(args: string[], limitMs: number) {

@@ -36,22 +36,14 @@ export interface CompileOptions {
 
 /** Makes the binary and returns its path. Throws BuildError. */
 export async function compile(options: CompileOptions = {}): Promise<string> {
-  const note = options.note ?? (() => {});
   const output = options.output ?? join(ROOT, "dist", "czctl");
-  const { version, target } = { version: Deno.version.deno, target: Deno.build.target };
   const wanted = await pinnedVersion();
-  if (version !== wanted) {
-    throw new BuildError(`Cannot compile with Deno ${version}: use ./scripts/deno (${wanted})`);
+  if (Deno.version.deno !== wanted) {
+    throw new BuildError(
+      `Cannot compile with Deno ${Deno.version.deno}: use ./scripts/deno (${wanted})`,
+    );
   }
-  const base = await baseBinary({
-    version,
-    target,
-    cacheFolder: options.cacheFolder ?? cacheFolder(),
-    denortBin: options.denortBin ?? Deno.env.get("DENORT_BIN"),
-    sha256: options.sha256,
-    denoDir: denoDir(),
-    note,
-  });
+  const base = await checkedBase(options);
   const staging = join(ROOT, "dist", "bundle");
   await bundle(staging);
   await stamp(staging);
@@ -61,6 +53,19 @@ export async function compile(options: CompileOptions = {}): Promise<string> {
     { DENORT_BIN: base },
   );
   return output;
+}
+
+/** Path of the checked and disarmed base binary for this machine. Throws BuildError. */
+export function checkedBase(options: CompileOptions = {}): Promise<string> {
+  return baseBinary({
+    version: Deno.version.deno,
+    target: Deno.build.target,
+    cacheFolder: options.cacheFolder ?? cacheFolder(),
+    denortBin: options.denortBin ?? Deno.env.get("DENORT_BIN"),
+    sha256: options.sha256,
+    denoDir: denoDir(),
+    note: options.note ?? (() => {}),
+  });
 }
 
 async function bundle(folder: string): Promise<void> {

@@ -23,6 +23,9 @@ const HEIGHT: Record<string, number> = {
 const OUTSIDE_MODULES =
   /^node:(fs|net|tls|dgram|dns|http|https|http2|child_process|os|process|tty|readline|repl|worker_threads|cluster|sqlite|inspector)(\/|$)/;
 
+/** What of node:net only computes with the text of addresses. */
+const PURE_OF_NET = /^\s*\{(\s*(isIP(v[46])?|BlockList|SocketAddress)\s*,?)+\s*\}\s*$/;
+
 /** What src/cli may use of Deno: its own terminal and its own end. */
 const CLI_MAY = /^(stdin|stdout|stderr|exit|consoleSize)$/;
 
@@ -47,6 +50,7 @@ export function layerProblems(files: readonly SourceFile[]): string[] {
     const targets: string[] = [];
     for (const found of importsOf(code)) {
       if (!found.specifier.startsWith(".")) {
+        if (found.specifier === "node:net" && PURE_OF_NET.test(found.names)) continue;
         const problem = outsideImport(file.path, room, found.specifier);
         if (problem !== undefined) problems.push(problem);
         continue;
@@ -104,6 +108,8 @@ function outsideUses(path: string, room: string | undefined, code: string): stri
 
 interface FoundImport {
   readonly specifier: string;
+  /** What stands between `import` and `from`. */
+  readonly names: string;
   readonly typeOnly: boolean;
   readonly dynamic: boolean;
 }
@@ -113,15 +119,16 @@ function importsOf(code: string): FoundImport[] {
   for (const match of code.matchAll(/^\s*(?:import|export)\s([^"';]*?)from\s+"([^"]+)"/gm)) {
     found.push({
       specifier: match[2]!,
+      names: match[1]!,
       typeOnly: /^\s*type\s/.test(match[1]!),
       dynamic: false,
     });
   }
   for (const match of code.matchAll(/^\s*import\s+"([^"]+)"/gm)) {
-    found.push({ specifier: match[1]!, typeOnly: false, dynamic: false });
+    found.push({ specifier: match[1]!, names: "", typeOnly: false, dynamic: false });
   }
   for (const match of code.matchAll(/\bimport\(\s*"([^"]+)"\s*\)/g)) {
-    found.push({ specifier: match[1]!, typeOnly: false, dynamic: true });
+    found.push({ specifier: match[1]!, names: "", typeOnly: false, dynamic: true });
   }
   return found;
 }

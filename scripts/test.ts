@@ -2,9 +2,8 @@
  * `deno task test`: everything CI runs. `deno task test SUITE ...` runs only
  * these folders of tests/. The last line is `N passed, N failed`.
  */
-import { compile } from "./compile.ts";
 import { runScript } from "./build_error.ts";
-import { staticChecks, type StepResult, suite, suites } from "./checks.ts";
+import { compileStep, staticChecks, type StepResult, suite, suites } from "./checks.ts";
 import { sayStep, saySummary } from "./report.ts";
 
 /** Suites that load the machine or look at all of it: one at a time, after the others. */
@@ -46,23 +45,3 @@ await runScript(async () => {
   }
   return saySummary(results);
 });
-
-async function compileStep(): Promise<StepResult> {
-  const started = performance.now();
-  const said: string[] = [];
-  const result = (failed: number) => ({
-    name: "compile",
-    passed: 1 - failed,
-    failed,
-    skipped: [],
-    output: said.join("\n"),
-    seconds: (performance.now() - started) / 1000,
-  });
-  try {
-    await compile({ note: (text) => said.push(text) });
-    return result(0);
-  } catch (error) {
-    said.push(error instanceof Error ? error.message : String(error));
-    return result(1);
-  }
-}

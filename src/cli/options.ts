@@ -26,7 +26,10 @@ export const formatOption = () =>
     .choices(["sh", "env", "json", "yaml"] as const);
 
 export const exportOption = () =>
-  new Option("--export [yes]", "sh format: write `export NAME=...`; --export=false leaves it out")
+  new Option(
+    "--export <yes>",
+    'sh format: write "export NAME=..." (default) or, with --export=false, "NAME=..."',
+  )
     .argParser(yesOrNo);
 
 export const containerOption = () =>

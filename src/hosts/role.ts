@@ -12,11 +12,12 @@ export interface RoleFacts {
 
 /**
  * The role of this process. A set-uid copy is the helper and nothing else,
- * whatever its arguments say. The background roles go by the name `czfwd`:
- * for `czctl`, `svc` is kubectl's short name of a kind.
+ * whatever its arguments say. `svc` needs the name `czfwd` as well: for
+ * `czctl` it is kubectl's short name of a kind.
  */
 export function roleOf(facts: RoleFacts): Role {
   if (facts.uid !== facts.euid) return "helper";
-  if (facts.invokedAs.split("/").at(-1) !== "czfwd") return "cli";
-  return facts.args[0] === "helper" || facts.args[0] === "svc" ? facts.args[0] : "cli";
+  if (facts.args[0] === "helper") return "helper";
+  const isCzfwd = facts.invokedAs.split("/").at(-1) === "czfwd";
+  return isCzfwd && facts.args[0] === "svc" ? "svc" : "cli";
 }

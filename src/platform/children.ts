@@ -19,7 +19,12 @@ export async function runInForeground(
   args: readonly string[],
   env: Readonly<Record<string, string>>,
 ): Promise<number> {
-  let child: Deno.ChildProcess;
+  let child: Deno.ChildProcess | undefined;
+  // Before the start: a signal that comes right behind it must not end us instead.
+  const stops = [
+    ...PASSED_ON.map((signal) => on(signal, () => child?.kill(signal))),
+    ...FROM_TERMINAL.map((signal) => on(signal, () => forward(child, signal))),
+  ];
   try {
     child = new Deno.Command(command, {
       args: [...args],
@@ -29,17 +34,11 @@ export async function runInForeground(
       stdout: "inherit",
       stderr: "inherit",
     }).spawn();
-  } catch (error) {
-    throw new CannotStart(error instanceof Error ? error.message : String(error), { cause: error });
-  }
-  const stops = [
-    ...PASSED_ON.map((signal) => on(signal, () => child.kill(signal))),
-    ...FROM_TERMINAL.map((signal) => on(signal, () => forward(child, signal))),
-  ];
-  try {
     const status = await child.status;
     if (status.signal === null) return status.code;
     return 128 + (constants.signals[status.signal as keyof typeof constants.signals] ?? 0);
+  } catch (error) {
+    throw new CannotStart(error instanceof Error ? error.message : String(error), { cause: error });
   } finally {
     stops.forEach((stop) => stop());
   }
@@ -49,8 +48,8 @@ export async function runInForeground(
  * On a terminal the whole foreground group gets these keys' signals, and a
  * second one would tell the child twice; without one they come to us alone.
  */
-function forward(child: Deno.ChildProcess, signal: Deno.Signal): void {
-  if (!Deno.stdin.isTerminal()) child.kill(signal);
+function forward(child: Deno.ChildProcess | undefined, signal: Deno.Signal): void {
+  if (!Deno.stdin.isTerminal()) child?.kill(signal);
 }
 
 function on(signal: Deno.Signal, act: () => void): () => void {

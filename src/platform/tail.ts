@@ -35,7 +35,7 @@ async function* linesOf(
     const text = decoder.decode(await lastBytes(file, options.lines));
     const end = text.lastIndexOf("\n") + 1;
     rest = text.slice(end);
-    const lines = text.slice(0, end).split(/(?<=\n)/);
+    const lines = wholeLines(text.slice(0, end));
     yield* lines.slice(Math.max(0, lines.length - options.lines));
     if (!options.follow) {
       if (rest !== "") yield `${rest}\n`;
@@ -47,7 +47,7 @@ async function* linesOf(
       if (read !== null) {
         rest += decoder.decode(buffer.subarray(0, read), { stream: true });
         const end = rest.lastIndexOf("\n") + 1;
-        if (end > 0) yield* rest.slice(0, end).split(/(?<=\n)/);
+        yield* wholeLines(rest.slice(0, end));
         rest = rest.slice(end);
         continue;
       }
@@ -62,6 +62,10 @@ async function* linesOf(
   } finally {
     file.close();
   }
+}
+
+function wholeLines(text: string): string[] {
+  return text === "" ? [] : text.split(/(?<=\n)/);
 }
 
 /** Enough of the end of the file for that many lines; leaves the position at the end. */

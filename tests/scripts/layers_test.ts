@@ -24,6 +24,7 @@ Deno.test("layerProblems() accepts imports that point down", () => {
       "src/tunnel/c.ts":
         'import type {\n  D,\n} from "../model/d.ts";\nimport { p } from "../platform/p.ts";',
       "src/platform/p.ts": 'import net from "node:net";\nDeno.readFile("x");',
+      "src/hosts/ip.ts": 'import { isIPv4 } from "node:net";',
       "src/model/d.ts": "// Deno.exit and process.exit are not used here\nexport type D = 1;",
     }),
     [],

@@ -77,7 +77,7 @@ export function teleportRequest(
       context: options.context,
       envFile: options.envFile,
       format: options.format,
-      exportVariables: exportOf(options.export),
+      exportVariables: options.export,
       container: options.container,
       force: options.force,
       onChange: options.onChange,
@@ -140,11 +140,6 @@ async function waitUntilUndone(client: ControlClient, { print }: CliContext): Pr
   } catch (error) {
     print.note(`Cannot tell whether all is undone: ${messageOf(error)}`);
   }
-}
-
-/** `--export` alone means yes; absent means the format's own default. */
-export function exportOf(value: boolean | undefined): boolean | undefined {
-  return value;
 }
 
 function usage(message: string, hint: string): CzctlError {

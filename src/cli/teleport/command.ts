@@ -25,7 +25,8 @@ Examples:
   $ czctl teleport deploy/web -n shop -- npm start   # for as long as a program runs
   $ czctl teleport --clean                           # close it and clean up`;
 
-function declareTeleport() {
+/** The options, without what they do. */
+export function declareTeleport() {
   return new Command("teleport")
     .description("make a workload's cluster reachable here, under its own names")
     .usage("KIND NAME [options] [-- PROGRAM ...]")

@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { CannotStart, runInForeground } from "../../src/platform/children.ts";
+
+const env = { PATH: "/usr/bin:/bin" };
+
+Deno.test("runInForeground() passes the exit code through", async () => {
+  assert.equal(await runInForeground("sh", ["-c", "exit 0"], env), 0);
+  assert.equal(await runInForeground("sh", ["-c", "exit 7"], env), 7);
+});
+
+Deno.test("runInForeground() gives 128 + signal for a program that a signal ended", async () => {
+  assert.equal(await runInForeground("sh", ["-c", "kill -TERM $$"], env), 143);
+  assert.equal(await runInForeground("sh", ["-c", "kill -KILL $$"], env), 137);
+});
+
+Deno.test("runInForeground() gives the program this environment and no other", async () => {
+  const script = 'test "$A" = "b c" && test -z "$HOME"';
+  assert.equal(await runInForeground("sh", ["-c", script], { ...env, A: "b c" }), 0);
+});
+
+Deno.test("runInForeground() tells a program that cannot be started", async () => {
+  await assert.rejects(runInForeground("/nonexistent/x", [], env), CannotStart);
+  await assert.rejects(runInForeground("/etc", [], env), CannotStart);
+});
+
+for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
+  Deno.test(`runInForeground() hands ${signal} on to the program`, async () => {
+    // A process of its own, because the signal goes to the whole of it.
+    const code = `
+      import { runInForeground } from ${
+      JSON.stringify(new URL("../../src/platform/children.ts", import.meta.url).href)
+    };
+      const script = "trap 'exit 42' ${signal.slice(3)}; echo ready; while :; do sleep 0.05; done";
+      Deno.exit(await runInForeground("sh", ["-c", script], { PATH: "/usr/bin:/bin" }));`;
+    const child = new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--no-config", code],
+      stdin: "null",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    const reader = child.stdout.getReader();
+    const { value } = await reader.read();
+    assert.equal(new TextDecoder().decode(value), "ready\n");
+    child.kill(signal);
+    assert.equal((await child.status).code, 42);
+    await reader.cancel();
+  });
+}
