@@ -1,0 +1,269 @@
+/// <reference lib="dom" />
+/** The left side: sessions, their services and what flows. */
+import { portKey, type SessionFacts } from "../../facts.ts";
+import { byId, copyable, el } from "./dom.ts";
+import { button } from "./dom.ts";
+import { ageText, bytesText, count } from "./format.ts";
+import { Sparkline } from "./spark.ts";
+import type { TrafficBook } from "./traffic.ts";
+
+type Service = SessionFacts["services"][number];
+
+export interface ServicesActions {
+  /** Show only requests of this service (`namespace/name`). */
+  readonly filterRequests: (service: string) => void;
+}
+
+/** A row whose figures are refreshed every second. */
+interface Row {
+  readonly keys: readonly string[];
+  readonly text: string;
+  readonly element: HTMLElement;
+  readonly refresh: () => void;
+}
+
+export class ServicesPane {
+  readonly #root = byId("services");
+  readonly #traffic: TrafficBook;
+  readonly #actions: ServicesActions;
+  readonly #list = el("div", "session-list");
+  readonly #search = el("input", {
+    class: "search",
+    attributes: {
+      type: "search",
+      placeholder: "Find a service, name or address",
+      "aria-label": "Find a service",
+      autocomplete: "off",
+      spellcheck: "false",
+    },
+    on: { input: () => this.#filter() },
+  });
+  /** What is unfolded; kept over changes. */
+  readonly #unfolded = new Set<string>();
+  #rows: Row[] = [];
+
+  constructor(traffic: TrafficBook, actions: ServicesActions) {
+    this.#traffic = traffic;
+    this.#actions = actions;
+    this.#root.append(this.#search, this.#list);
+  }
+
+  show(sessions: readonly SessionFacts[]): void {
+    const focused = (document.activeElement as HTMLElement | null)?.dataset?.["key"];
+    this.#rows = [];
+    const total = sessions.reduce((sum, session) => sum + session.services.length, 0);
+    this.#search.hidden = total < 8;
+    this.#list.replaceChildren(
+      ...(sessions.length === 0
+        ? [noSession()]
+        : sessions.map((session) => this.#session(session))),
+    );
+    this.#filter();
+    this.refresh();
+    if (focused === undefined) return;
+    for (const element of this.#list.querySelectorAll<HTMLElement>("[data-key]")) {
+      if (element.dataset["key"] === focused) element.focus();
+    }
+  }
+
+  /** New figures into the rows. */
+  refresh(): void {
+    for (const row of this.#rows) row.refresh();
+  }
+
+  #session(session: SessionFacts): HTMLElement {
+    const { workload } = session;
+    const state = session.cluster.reachable
+      ? session.state === "ready" ? "connected" : session.state
+      : "cluster unreachable";
+    const more = [
+      session.context,
+      count(session.services.length, "service"),
+      `open for ${ageText(Date.now() - Date.parse(session.createdAt))}`,
+    ].filter((text) => text !== undefined).join(" · ");
+    const name = workload.kind === "namespace"
+      ? workload.name
+      : `${workload.kind}/${workload.name}`;
+    return el(
+      "article",
+      "session",
+      el(
+        "header",
+        {},
+        el("h2", { title: `Session ${session.id}` }, name),
+        el("span", "in", workload.kind === "namespace" ? "namespace" : workload.namespace),
+        el(
+          "span",
+          `state ${session.cluster.reachable ? session.state : "bad"}`,
+          state,
+        ),
+        el("p", "more", more),
+        ...(session.envFile === undefined ? [] : [envFile(session.envFile)]),
+      ),
+      el("div", "services", ...session.services.map((service) => this.#service(session, service))),
+      ...((session.notes ?? []).length === 0 ? [] : [
+        el(
+          "details",
+          "notes",
+          el("summary", {}, count(session.notes!.length, "note")),
+          el("ul", {}, ...session.notes!.map((note) => el("li", {}, note))),
+        ),
+      ]),
+    );
+  }
+
+  #service(session: SessionFacts, service: Service): HTMLElement {
+    const id = [session.id, service.namespace, service.name, service.pod ?? ""].join("/");
+    const keys = service.ports.map((port) => portKey(session.id, service, port));
+    const spark = new Sparkline();
+    const rate = el("span", "rate");
+    const connections = el("span", "live");
+    const health = service.address === undefined
+      ? "none"
+      : service.readyPods === 0 || service.ports.some((port) => port.state === "blocked")
+      ? "warn"
+      : "good";
+    const element = el(
+      "details",
+      `service ${health}`,
+      el(
+        "summary",
+        { attributes: { "data-key": id } },
+        el("span", "dot"),
+        el(
+          "span",
+          "name",
+          service.pod === undefined ? "" : `${service.pod}.`,
+          el("b", {}, service.name),
+          session.namespaces.length > 1 ? el("i", {}, `.${service.namespace}`) : "",
+        ),
+        spark.element,
+        rate,
+        el(
+          "span",
+          "where",
+          service.address ?? "no tunnel",
+          ...service.ports.map((port) =>
+            el(
+              "span",
+              { class: `port ${port.state}`, title: portTitle(port) },
+              `:${port.port}`,
+            )
+          ),
+        ),
+        el("span", "pods", service.address === undefined ? "" : count(service.readyPods, "pod")),
+        connections,
+      ),
+      this.#inside(service, keys),
+    );
+    element.open = this.#unfolded.has(id);
+    element.addEventListener("toggle", () => {
+      if (element.open) this.#unfolded.add(id);
+      else this.#unfolded.delete(id);
+    });
+    this.#rows.push({
+      keys,
+      element,
+      text: [service.namespace, service.name, service.pod ?? "", service.address ?? ""]
+        .concat(service.names).join(" ").toLowerCase(),
+      refresh: () => {
+        const now = this.#traffic.rates(keys);
+        spark.draw(now.history);
+        const flows = now.down + now.up > 0;
+        rate.textContent = flows ? `↓ ${bytesText(now.down)}/s  ↑ ${bytesText(now.up)}/s` : "";
+        connections.textContent = now.connections > 0 ? `${now.connections} open` : "";
+        element.classList.toggle("busy", flows);
+      },
+    });
+    return element;
+  }
+
+  #inside(service: Service, keys: readonly string[]): HTMLElement {
+    const rows = service.ports.map((port, at) => {
+      const cells = [el("td"), el("td"), el("td")];
+      this.#rows.push({
+        keys: [],
+        text: "",
+        element: cells[0]!,
+        refresh: () => {
+          const [connections, down, up] = this.#traffic.figures(keys[at]!);
+          cells[0]!.textContent = String(connections);
+          cells[1]!.textContent = bytesText(down);
+          cells[2]!.textContent = bytesText(up);
+        },
+      });
+      return el(
+        "tr",
+        {},
+        el("th", {}, String(port.port)),
+        el("td", {}, port.name),
+        el("td", `port ${port.state}`, port.state === "blocked" ? portTitle(port) : port.state),
+        ...cells,
+      );
+    });
+    return el(
+      "div",
+      "inside",
+      service.reason === undefined ? undefined : el("p", "reason", service.reason),
+      service.names.length === 0 ? undefined : el(
+        "ul",
+        "names",
+        ...service.names.map((name) => el("li", {}, copyable(name))),
+        service.address === undefined ? "" : el("li", {}, copyable(service.address)),
+      ),
+      rows.length === 0 ? undefined : el(
+        "table",
+        {},
+        el(
+          "thead",
+          {},
+          el(
+            "tr",
+            {},
+            ...["Port", "Name", "State", "Open", "Down", "Up"].map((text) =>
+              el("th", { attributes: { scope: "col" } }, text)
+            ),
+          ),
+        ),
+        el("tbody", {}, ...rows),
+      ),
+      service.skipped.length === 0
+        ? undefined
+        : el("p", "reason", `Not forwarded: ${service.skipped.join("; ")}`),
+      service.address === undefined ? undefined : button(
+        "Only its requests",
+        () => this.#actions.filterRequests(`${service.namespace}/${service.name}`),
+        { class: "small" },
+      ),
+    );
+  }
+
+  #filter(): void {
+    const wanted = this.#search.hidden ? "" : this.#search.value.trim().toLowerCase();
+    for (const row of this.#rows) {
+      if (row.text !== "") row.element.hidden = wanted !== "" && !row.text.includes(wanted);
+    }
+  }
+}
+
+function portTitle(port: Service["ports"][number]): string {
+  const name = port.name === "" ? "" : `${port.name}: `;
+  return `${name}${port.state}${port.reason === undefined ? "" : `, ${port.reason}`}`;
+}
+
+function envFile(info: NonNullable<SessionFacts["envFile"]>): HTMLElement {
+  const state = info.state === "watching"
+    ? ""
+    : `, no longer refreshed: ${info.reason ?? "stopped"}`;
+  return el("p", "more", `${info.path}: ${count(info.variables, "variable")}${state}`);
+}
+
+function noSession(): HTMLElement {
+  return el(
+    "div",
+    "empty",
+    el("h2", {}, "No session is open"),
+    el("p", {}, "Bring a cluster's services to this machine; they appear here at once:"),
+    copyable("czctl teleport deployment NAME -n NAMESPACE", "copyable command"),
+  );
+}
