@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The page: follows the live stream and hands what it says to the panes. */
 import { portKey, type SessionFacts, type Traffic } from "../../facts.ts";
 import { byId, el } from "./dom.ts";

@@ -1,5 +1,3 @@
-/// <reference lib="dom" />
-/// <reference lib="dom.iterable" />
 /**
  * Elements from code. Strings only ever become text nodes and attribute
  * values: what comes from a cluster is never read as markup.

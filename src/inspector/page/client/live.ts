@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The live stream, begun again whenever it breaks. */
 
 const RETRY_MS = 2000;

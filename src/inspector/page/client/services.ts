@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** The left side: sessions, their services and what flows. */
 import { portKey, type SessionFacts } from "../../facts.ts";
 import { byId, copyable, el } from "./dom.ts";

@@ -1,4 +1,3 @@
-/// <reference lib="dom" />
 /** A small graph of the last minute. */
 
 const POINTS = 60;
