@@ -30,6 +30,11 @@ export async function runCommandLine(
       const { complete } = await import("./completions/complete.ts");
       return await complete(args.slice(1), context);
     }
+    if (args[0] === "elevate") {
+      const { elevateAsRoot } = await import("./elevation.ts");
+      await elevateAsRoot(args.slice(1));
+      return EXIT.done;
+    }
     if (context.program !== undefined && args[0] !== "teleport" && args[0] !== "run") {
       throw new CzctlError("usage", `No program can be run by "czctl ${args[0] ?? ""}"`, {
         hint: "Only teleport and run take one behind --",

@@ -1,7 +1,8 @@
 import { Buffer } from "node:buffer";
-import { extname, resolve } from "node:path";
+import { resolve } from "node:path";
 import { CzctlError } from "../../model/errors.ts";
 import type { EnvFormat } from "../../model/control.ts";
+import { formatOf } from "../../envfile/render.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient, ifRunning } from "../control.ts";
 import { parseWorkload } from "../kinds.ts";
@@ -67,25 +68,13 @@ export async function environment(
   print.step(file, `${count(rendered.variables, "variable")} of ${kind}/${name}`);
 }
 
-/** `-m`, else by the extension, else sh; `-o json` means JSON on standard output. */
+/** `-m`, else by the file's extension; `-o json` means JSON on standard output. */
 export function formatFor(
   chosen: EnvFormat | undefined,
   json: boolean,
   file: string | undefined,
 ): EnvFormat {
-  if (chosen !== undefined) return chosen;
-  if (json) return "json";
-  switch (extname(file ?? "").toLowerCase()) {
-    case ".json":
-      return "json";
-    case ".yaml":
-    case ".yml":
-      return "yaml";
-    case ".env":
-      return "env";
-    default:
-      return file !== undefined && /(^|\/)\.env(\.[^/]*)?$/.test(file) ? "env" : "sh";
-  }
+  return chosen ?? (json ? "json" : formatOf(file ?? ""));
 }
 
 /**

@@ -1,16 +1,27 @@
 import { systemClock } from "../../platform/clock.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient } from "../control.ts";
+import { elevate } from "../elevation.ts";
 
 /** `czctl start`: elevates once, then starts svc so that it stays. */
 export async function start(
-  _options: { readonly prefix?: string | undefined },
+  options: { readonly prefix?: string | undefined },
   context: CliContext,
 ): Promise<void> {
   const { print, signal } = context;
+  const helper = await elevate(options.prefix, context);
+  signal.throwIfAborted();
+  print.step(
+    "elevated",
+    helper.state === "root" ? "as root; nothing needs to be installed" : helper.path,
+  );
   const { ensureSvc } = await import("../../session/launch.ts");
+  print.progress("Starting czfwd");
   await ensureSvc({ paths: context.paths(), resident: true, clock: systemClock });
   const status = await controlClient(context).connect(signal);
-  if (print.format === "json") return print.json(status);
+  if (print.format === "json") return print.json({ helper, status });
   print.step("czfwd", `running, pid ${status.pid}`);
+  if (!status.resident) {
+    print.note("czfwd was running already and ends with its last session");
+  }
 }

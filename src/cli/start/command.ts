@@ -9,12 +9,15 @@ As root, and in containers run as root, nothing is installed.
 
 Examples:
   $ czctl start
-  $ czctl start --prefix /opt/libexec`;
+  $ czctl start --prefix /opt/czctl`;
 
 export function startCommand(host: CommandHost) {
   return new Command("start")
     .description("elevate the tunneller once and start the background process")
-    .option("--prefix <folder>", "install the elevated copy elsewhere than in /usr/local/libexec")
+    .option(
+      "--prefix <folder>",
+      "install the elevated copy below this folder instead of /usr/local",
+    )
     .option("-q, --quiet", "print errors only")
     .addOption(outputOption())
     .addHelpText("after", AFTER)

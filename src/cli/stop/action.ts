@@ -4,7 +4,7 @@ import { recoverLeftovers } from "../leftovers.ts";
 
 /** `czctl stop [--uninstall]`: closes everything and ends svc. */
 export async function stop(
-  _options: { readonly uninstall?: true | undefined; readonly prefix?: string | undefined },
+  options: { readonly uninstall?: true | undefined; readonly prefix?: string | undefined },
   context: CliContext,
 ): Promise<void> {
   const { print, signal } = context;
@@ -16,10 +16,18 @@ export async function stop(
     for (const session of outcome.closed) print.step(`closed ${workloadName(session)}`, "");
     print.step("czfwd", "stopped");
   }
+  let removed: string | undefined;
+  if (options.uninstall) {
+    const { removeElevated } = await import("../elevation.ts");
+    removed = await removeElevated(options.prefix, context);
+    if (removed === undefined) print.say("No elevated copy is installed: nothing to remove");
+    else print.step("removed", removed);
+  }
   if (print.format === "json") {
     print.json({
       stopped: outcome !== undefined,
       closed: (outcome?.closed ?? []).map((session) => session.id),
+      ...(removed === undefined ? {} : { removed }),
     });
   }
 }

@@ -6,7 +6,10 @@ export function stopCommand(host: CommandHost) {
   return new Command("stop")
     .description("close all sessions and end the background process")
     .option("--uninstall", "remove the elevated copy of the tunneller, too (asks for root)")
-    .option("--prefix <folder>", "where it was installed, if not in /usr/local/libexec")
+    .option(
+      "--prefix <folder>",
+      "the folder below which it was installed (default: that of the last start)",
+    )
     .option("-q, --quiet", "print errors only")
     .addOption(outputOption())
     .addHelpText("after", "\nExamples:\n  $ czctl stop\n  $ czctl stop --uninstall")
