@@ -36,28 +36,16 @@ const KILL_AFTER_MS = 5000;
 export async function runProgram(options: ProgramOptions): Promise<number> {
   const [program, ...args] = options.command;
   options.signal?.throwIfAborted();
-  let child: Deno.ChildProcess;
-  try {
-    child = new Deno.Command(program, {
-      args,
-      cwd: options.cwd,
-      env: { ...options.env },
-      clearEnv: true,
-      stdin: "inherit",
-      stdout: "inherit",
-      stderr: "inherit",
-    }).spawn();
-  } catch (error) {
-    throw startError(program, error);
-  }
+  let child: Deno.ChildProcess | undefined;
   const send = (name: Deno.Signal) => {
     try {
-      child.kill(name);
+      child?.kill(name);
     } catch {
       // It has just ended.
     }
   };
   const terminal = Deno.stdin.isTerminal();
+  // Before the program starts: a signal in between would end this process and leave the program.
   const listeners = PASSED.map((name) => {
     const listener = () => {
       // The terminal has sent it already; twice would mean "quit at once" to many programs.
@@ -73,7 +61,18 @@ export async function runProgram(options: ProgramOptions): Promise<number> {
   };
   options.signal?.addEventListener("abort", onAbort, { once: true });
   try {
+    child = new Deno.Command(program, {
+      args,
+      cwd: options.cwd,
+      env: { ...options.env },
+      clearEnv: true,
+      stdin: "inherit",
+      stdout: "inherit",
+      stderr: "inherit",
+    }).spawn();
     return (await child.status).code;
+  } catch (error) {
+    throw startError(program, error);
   } finally {
     clearTimeout(killer);
     options.signal?.removeEventListener("abort", onAbort);
