@@ -7,7 +7,14 @@
  */
 import type { Files, OpenFile } from "../platform/files.ts";
 import { commonPrefix, sameBytes } from "./bytes.ts";
-import { filledTail, hashOf, type JournalRecord, removeJournal, writeJournal } from "./journal.ts";
+import {
+  emptyLines,
+  filledTail,
+  hashOf,
+  type JournalRecord,
+  removeJournal,
+  writeJournal,
+} from "./journal.ts";
 import { type HostsPlace, MAX_HOSTS_BYTES } from "./place.ts";
 import { ensureOwnFolder, firstUsable } from "./root_folder.ts";
 
@@ -15,13 +22,14 @@ import { ensureOwnFolder, firstUsable } from "./root_folder.ts";
  * Turns `before` into `after`. False when the file no longer holds `before`:
  * then nothing was done. Throws the system's error when it could not be
  * written; the old bytes are then back, or the journal is there for the next run.
+ * `settleAs`: what the next run makes of it when this one dies on the way.
  */
 export async function writeInPlace(
   files: Files,
   place: HostsPlace,
   before: Uint8Array,
   after: Uint8Array,
-  options: { readonly journal: boolean } = { journal: true },
+  settleAs: JournalRecord["settleAs"] = "old",
 ): Promise<boolean> {
   const file = await files.open(place.hosts, "write");
   try {
@@ -38,11 +46,8 @@ export async function writeInPlace(
       prefixHash: hashOf(before.subarray(0, offset)),
       oldTail: before.subarray(offset),
       newTail: after.subarray(offset),
+      settleAs,
     };
-    if (!options.journal) {
-      await putTail(file, record);
-      return true;
-    }
     const folder = await firstUsable(place.journalFolders, async (candidate) => {
       await ensureOwnFolder(files, candidate, place.owner);
       await writeJournal(files, candidate, record);
@@ -54,7 +59,7 @@ export async function writeInPlace(
       await file.write(record.oldTail, offset);
       await file.truncate(before.length);
       await file.sync();
-      await removeJournal(files, folder);
+      if (settleAs === "old") await removeJournal(files, folder);
       throw error;
     }
     await removeJournal(files, folder);
@@ -64,8 +69,16 @@ export async function writeInPlace(
   }
 }
 
+/**
+ * The file has its final length before new bytes go in and until they are all
+ * there, made up with empty lines: so the end of what is ours is always known,
+ * even when somebody appends to what a crash left.
+ */
 async function putTail(file: OpenFile, record: JournalRecord): Promise<void> {
-  await file.write(filledTail(record), record.offset);
-  await file.truncate(record.offset + record.newTail.length);
+  const { offset, oldTail, newTail } = record;
+  const room = emptyLines(newTail.length - oldTail.length);
+  if (room.length > 0) await file.write(room, offset + oldTail.length);
+  await file.write(filledTail(record), offset);
+  if (newTail.length < oldTail.length) await file.truncate(offset + newTail.length);
   await file.sync();
 }

@@ -17,6 +17,8 @@ export interface JournalRecord {
   /** From the offset on: before and after. */
   readonly oldTail: Uint8Array;
   readonly newTail: Uint8Array;
+  /** What a cut-short write shall become; `new` for one that itself puts a torn file right. */
+  readonly settleAs: "old" | "new";
 }
 
 const NAME = "journal";
@@ -27,14 +29,17 @@ export function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** The bytes an in-place write puts at the offset: a shorter tail is filled up with empty lines until it is cut. */
-export function filledTail(record: JournalRecord): Uint8Array {
-  const { oldTail, newTail } = record;
-  if (newTail.length >= oldTail.length) return newTail;
-  return concat(newTail, new Uint8Array(oldTail.length - newTail.length).fill(NEWLINE));
+/** Empty lines: what a reader may see of an in-place write that is under way. */
+export function emptyLines(count: number): Uint8Array {
+  return new Uint8Array(Math.max(0, count)).fill(NEWLINE);
 }
 
-/** Writes the record so that it is on disk when this resolves. */
+/** The bytes an in-place write puts at the offset: a shorter tail is filled up until it is cut. */
+export function filledTail({ oldTail, newTail }: JournalRecord): Uint8Array {
+  return concat(newTail, emptyLines(oldTail.length - newTail.length));
+}
+
+/** Writes the record, in the place of an older one, so that it is on disk when this resolves. */
 export async function writeJournal(
   files: Files,
   folder: string,
@@ -43,20 +48,25 @@ export async function writeJournal(
   const body = JSON.stringify({
     offset: record.offset,
     prefixHash: record.prefixHash,
+    settleAs: record.settleAs,
     oldTail: Buffer.from(record.oldTail).toString("base64"),
     newTail: Buffer.from(record.newTail).toString("base64"),
   });
-  const path = `${folder}/${NAME}`;
-  const file = await files.open(path, "create");
+  const temporary = `${folder}/${NAME}.new`;
+  if (await files.lstat(temporary) !== undefined) await files.remove(temporary);
+  const file = await files.open(temporary, "create");
   try {
-    await file.write(bytesOf(`${body}\n${hashOf(bytesOf(body))}\n`), 0);
-    await file.sync();
+    try {
+      await file.write(bytesOf(`${body}\n${hashOf(bytesOf(body))}\n`), 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await files.rename(temporary, `${folder}/${NAME}`);
   } catch (error) {
-    await file.close();
-    await files.remove(path);
+    await files.remove(temporary).catch(() => {});
     throw error;
   }
-  await file.close();
   await files.syncFolder(folder);
 }
 
@@ -72,10 +82,13 @@ export async function setAside(files: Files, folder: string): Promise<string> {
   return path;
 }
 
-/**
- * The record of an unfinished write; `torn` when the crash came while the
- * record itself was written, so that the hosts file was not touched yet.
- */
+/** Removes a record that was never finished: nothing had been done for it yet. */
+export async function removeUnfinished(files: Files, folder: string): Promise<void> {
+  const path = `${folder}/${NAME}.new`;
+  if (await files.lstat(path).catch(() => undefined) !== undefined) await files.remove(path);
+}
+
+/** The record of an unfinished write; `torn` when it is not readable as one. */
 export async function readJournal(
   files: Files,
   folder: string,
@@ -98,16 +111,16 @@ export async function readJournal(
   return {
     offset: record.offset,
     prefixHash: record.prefixHash,
+    settleAs: record.settleAs,
     oldTail: new Uint8Array(Buffer.from(record.oldTail, "base64")),
     newTail: new Uint8Array(Buffer.from(record.newTail, "base64")),
   };
 }
 
 /**
- * The content from before the write, given what the crash left. What others
- * have appended since then is kept; where putting the old bytes back would move
- * it, the write is finished instead, so that this step can be cut short as
- * well. Undefined when the content is not what this write can have left: then
+ * What the file should hold, given what a crash left in it: the content from
+ * before the write, or from after it where that was complete (or is what the
+ * record asks for), with what others have appended since. Undefined when this write cannot have left it so: then
  * somebody has rewritten the file, and theirs stays.
  */
 export function recovered(current: Uint8Array, record: JournalRecord): Uint8Array | undefined {
@@ -115,18 +128,32 @@ export function recovered(current: Uint8Array, record: JournalRecord): Uint8Arra
   const prefix = current.subarray(0, offset);
   if (prefix.length < offset || hashOf(prefix) !== record.prefixHash) return undefined;
   const tail = current.subarray(offset);
-  if (sameBytes(tail, newTail)) return concat(prefix, oldTail);
+  const settled = record.settleAs === "old" ? oldTail : newTail;
+  const grows = newTail.length > oldTail.length;
+  if (grows && startsWith(tail, newTail)) return current;
   const writing = filledTail(record);
-  const longest = Math.max(oldTail.length, writing.length);
-  const mine = Math.min(tail.length, longest);
-  for (let i = 0; i < mine; i++) {
-    const fits = tail[i] === oldTail[i] || tail[i] === writing[i] ||
-      // A file system may show the end of a torn, growing write as zeros.
-      (i >= oldTail.length && tail[i] === 0);
-    if (!fits) return undefined;
+  if (isMixture(tail, oldTail, writing)) {
+    return concat(prefix, settled, tail.subarray(writing.length));
   }
-  if (mine < oldTail.length && mine < newTail.length) return undefined;
-  const appended = tail.subarray(longest);
-  const forward = appended.length > 0 && newTail.length > oldTail.length;
-  return concat(prefix, forward ? newTail : oldTail, appended);
+  if (!grows) return startsWith(tail, newTail) ? current : undefined;
+  // The room for the longer tail was being made.
+  if (!startsWith(tail, oldTail)) return undefined;
+  let end = oldTail.length;
+  while (end < writing.length && (tail[end] === NEWLINE || tail[end] === 0)) end++;
+  return concat(prefix, settled, tail.subarray(end));
+}
+
+/** Whether each byte is an old or a new one, as far as the write went. */
+function isMixture(tail: Uint8Array, oldTail: Uint8Array, writing: Uint8Array): boolean {
+  if (tail.length < writing.length) return false;
+  for (let i = 0; i < writing.length; i++) {
+    if (tail[i] === writing[i] || tail[i] === oldTail[i]) continue;
+    // Room that was made and not written yet; after a power cut it may read as zeros.
+    if (i < oldTail.length || (tail[i] !== NEWLINE && tail[i] !== 0)) return false;
+  }
+  return true;
+}
+
+function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
+  return sameBytes(bytes.subarray(0, start.length), start);
 }

@@ -8,7 +8,14 @@ import { CzctlError, messageOf } from "../model/errors.ts";
 import { codeOf, type FileFacts, type Files, type OpenFile } from "../platform/files.ts";
 import { sameBytes } from "./bytes.ts";
 import { writeInPlace } from "./in_place.ts";
-import { readJournal, recovered, removeJournal, setAside } from "./journal.ts";
+import {
+  type JournalRecord,
+  readJournal,
+  recovered,
+  removeJournal,
+  removeUnfinished,
+  setAside,
+} from "./journal.ts";
 import { HostsLock } from "./lock.ts";
 import { type HostsPlace, MAX_HOSTS_BYTES } from "./place.ts";
 import { RENAME_CANNOT, replaceByRename, writeError } from "./replace.ts";
@@ -103,11 +110,7 @@ export class HostsTransaction {
         await file.close();
       }
     }
-    throw new CzctlError(
-      "failed",
-      `Cannot edit ${this.#place.hosts}: another program keeps writing it`,
-      { hint: `Look for it with: sudo fuser -v ${this.#place.hosts}` },
-    );
+    throw busyError(this.#place.hosts);
   }
 
   async #write(
@@ -170,25 +173,44 @@ export class HostsTransaction {
       await this.#files.remove(this.#place.temporary).catch(() => {});
     }
     for (const folder of this.#place.journalFolders) {
+      await removeUnfinished(this.#files, folder);
       const record = await readJournal(this.#files, folder);
       if (record === undefined) continue;
-      if (record !== "torn") {
-        const current = await this.#read();
-        const old = recovered(current, record);
-        if (old === undefined) {
-          const path = await setAside(this.#files, folder);
-          note(`The hosts file was rewritten after a crash; the record of it is kept in ${path}`);
-          continue;
-        }
-        await writeInPlace(this.#files, this.#place, current, old, { journal: false })
-          .catch((error) => {
-            throw writeError(this.#place.hosts, error);
-          });
-        note("Put back the hosts file after an edit that was cut short");
+      if (record !== "torn" && !(await this.#finish(record))) {
+        const path = await setAside(this.#files, folder);
+        note(`The hosts file was rewritten after a crash; the record of it is kept in ${path}`);
+        continue;
       }
-      await removeJournal(this.#files, folder);
+      if (record !== "torn") note("Put the hosts file right after an edit that was cut short");
+      // Gone already when the way back had a journal of its own there.
+      await removeJournal(this.#files, folder).catch((error) => {
+        if (codeOf(error) !== "ENOENT") throw error;
+      });
     }
   }
+
+  /** False when the record has nothing to do with what the file holds now. */
+  async #finish(record: JournalRecord): Promise<boolean> {
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+      const current = await this.#read();
+      const target = recovered(current, record);
+      if (target === undefined) return false;
+      if (sameBytes(target, current)) return true;
+      try {
+        // A write like any other, with a journal in the place of this one.
+        if (await writeInPlace(this.#files, this.#place, current, target, "new")) return true;
+      } catch (error) {
+        throw writeError(this.#place.hosts, error);
+      }
+    }
+    throw busyError(this.#place.hosts);
+  }
+}
+
+function busyError(path: string): CzctlError {
+  return new CzctlError("failed", `Cannot edit ${path}: another program keeps writing it`, {
+    hint: `Look for it with: sudo fuser -v ${path}`,
+  });
 }
 
 /** What somebody wrote to the replaced file between our reading it and the rename. */
