@@ -4,6 +4,11 @@ import { CzctlError, messageOf } from "../model/errors.ts";
 import type { HostsEntry, HostsResult } from "../model/hosts.ts";
 import type { Logger } from "../model/log.ts";
 import { HostsKeeper } from "../hosts/client.ts";
+import {
+  helperCommand as commandOf,
+  inspectElevation,
+  rememberedPrefix,
+} from "../hosts/elevate.ts";
 import { findMarkers } from "../hosts/markers.ts";
 import { saveOriginal } from "../hosts/original.ts";
 import { SYSTEM_PLACE } from "../hosts/place.ts";
@@ -34,14 +39,13 @@ export function startHosts(
  * root, else the installed set-uid copy. Throws CzctlError `not_elevated`.
  */
 export async function helperCommand(paths: StatePaths): Promise<string[]> {
-  if (userId() !== 0) {
-    throw new CzctlError("not_elevated", "Cannot edit /etc/hosts: czctl is not elevated", {
-      hint: "Run once: czctl start",
-    });
-  }
-  // Through the link, so that its process name is czfwd.
-  await replaceLink(paths.czfwd, ownExecutable());
-  return [paths.czfwd, "helper"];
+  const elevation = await inspectElevation({
+    version: buildInfo().version,
+    prefix: await rememberedPrefix(paths.base),
+  });
+  // As root through the link, so that its process name is czfwd.
+  if (elevation.state === "root") await replaceLink(paths.czfwd, ownExecutable());
+  return commandOf(elevation, paths.czfwd);
 }
 
 export async function helperAvailable(paths: StatePaths): Promise<boolean> {

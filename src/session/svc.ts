@@ -15,12 +15,12 @@ import {
 } from "../platform/private_files.ts";
 import { claimRange } from "../platform/range_claim.ts";
 import { serveUnix } from "../platform/unix_server.ts";
+import { startInspector } from "../inspector/inspector.ts";
 import { AddressBook, parseAddressState } from "./addresses.ts";
 import { Claims } from "./claims.ts";
 import { controlHandler } from "./control_server.ts";
 import { startHosts } from "./hosts_access.ts";
 import { HostsBoard } from "./hosts_board.ts";
-import { startInspector } from "./inspector_access.ts";
 import { removeLeftovers } from "./recovery.ts";
 import { SessionRegistry } from "./registry.ts";
 import { SessionStore } from "./store.ts";
@@ -68,7 +68,7 @@ export async function runSvc(args: string[]): Promise<number> {
     () => clock.now(),
   );
   const hosts = startHosts({ paths, clock, log });
-  const inspector = startInspector({ clock, log, sessions: () => registry.list() });
+  const inspector = await startInspector({ clock, log, sessions: () => registry.list() });
   let cancelIdle = () => {};
   const idleAfter = (ms: number) => {
     cancelIdle();
@@ -114,10 +114,13 @@ export async function runSvc(args: string[]): Promise<number> {
       open: async (request, emit, signal) => {
         await hosts.ready();
         const { session, already } = await registry.open(request, emit, signal);
-        if (inspector.state.url) emit({ type: "note", text: `Inspect: ${inspector.state.url}` });
+        inspector.sessionsChanged();
         emit({ type: "session", session, already });
       },
-      close: (ids, force, emit) => registry.close(ids, force, emit),
+      close: async (ids, force, emit) => {
+        await registry.close(ids, force, emit);
+        inspector.sessionsChanged();
+      },
       stop: async (emit) => {
         await registry.stop(emit);
         ended.resolve("stop was asked for");
