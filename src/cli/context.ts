@@ -9,6 +9,8 @@ export interface CliContext {
   readonly print: Printer;
   readonly env: Readonly<Record<string, string>>;
   readonly cwd: string;
+  /** Somebody can be asked something. */
+  readonly hasTerminal: boolean;
   /** Aborted with CzctlError `interrupted` by Ctrl-C. */
   readonly signal: AbortSignal;
   /** Throws CzctlError when HOME is not set. */
@@ -41,6 +43,7 @@ export function realContext(program: readonly string[] | undefined) {
     print,
     env,
     cwd: workingFolder(),
+    hasTerminal: Deno.stdin.isTerminal(),
     signal: control.signal,
     paths: () => statePaths(env.HOME),
     program,

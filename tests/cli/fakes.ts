@@ -36,6 +36,7 @@ export function fakeContext(
     print: new Printer(terminal),
     env: { HOME: home, ...options.env },
     cwd: home,
+    hasTerminal: false,
     signal: control.signal,
     paths: () => statePaths(home),
     program: options.program,

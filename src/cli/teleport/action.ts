@@ -101,6 +101,8 @@ export async function open(
   context: CliContext,
 ): Promise<{ session: SessionInfo; already: boolean }> {
   const { print, signal } = context;
+  const { prepareCredentials } = await import("./credentials.ts");
+  await prepareCredentials(request, context);
   const { ensureSvc } = await import("../../session/launch.ts");
   signal.throwIfAborted();
   await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });

@@ -1,0 +1,44 @@
+import type { TeleportRequest } from "../../model/control.ts";
+import { silentLogger } from "../../model/log.ts";
+import { systemClock } from "../../platform/clock.ts";
+import { resolveContext } from "../../cluster/context.ts";
+import { loadKubeconfig } from "../../cluster/kubeconfig.ts";
+import type { CliContext } from "../context.ts";
+import { defined } from "../options.ts";
+
+/**
+ * Reads the kubeconfig before anything is started, and runs an exec plugin that
+ * may ask the user something: svc has no terminal, so plugins that keep what
+ * they were told have to ask here first.
+ * Throws CzctlError for a kubeconfig that cannot be used or a plugin that fails.
+ */
+export async function prepareCredentials(
+  request: Pick<TeleportRequest, "kubeconfig" | "context">,
+  context: CliContext,
+): Promise<void> {
+  const place = {
+    env: context.env,
+    cwd: context.cwd,
+    home: context.paths().home,
+    ...defined({ explicit: request.kubeconfig }),
+  };
+  const { user } = await resolveContext(await loadKubeconfig(place), request.context, place);
+  const mayAsk = user.exec !== undefined && user.exec.interactiveMode !== "Never";
+  if (!mayAsk || !context.hasTerminal) return;
+  const { openCluster } = await import("../../cluster/cluster.ts");
+  context.print.finish();
+  const cluster = await openCluster({
+    ...defined({ kubeconfig: request.kubeconfig, context: request.context }),
+    env: place.env,
+    cwd: place.cwd,
+    home: place.home,
+    log: silentLogger,
+    clock: systemClock,
+    interactive: true,
+  });
+  try {
+    await cluster.targets();
+  } finally {
+    await cluster.close();
+  }
+}
