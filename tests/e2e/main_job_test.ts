@@ -1,5 +1,6 @@
 /** The main job, end to end, on the compiled binary and from outside only. */
 import assert from "node:assert/strict";
+import { parse } from "yaml";
 import { deployment, service } from "../cluster/mod.ts";
 import { until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
@@ -134,7 +135,8 @@ e2e(
   "svc survives the terminal: SIGHUP and the end of the caller's process group",
   async ({ box, done }) => {
     await done("teleport", "namespace", ns);
-    for (const pid of await box.pidsOf("czfwd")) await box.kill(pid, "HUP");
+    const { pid } = JSON.parse((await done("status", "-o", "json")).stdout);
+    await box.kill(pid, "HUP");
     assert.match((await box.run(["curl", "-sS", "http://sample-project-web/"])).stdout, /^Hello/);
     const groups = await box.sh(`for p in /proc/[0-9]*; do
     [ "$(cat $p/comm 2>/dev/null)" = czfwd ] && cut -d' ' -f5,6 $p/stat; done`);
@@ -298,12 +300,15 @@ e2e("users of every kind of credential work", async ({ done, box, czctl }) => {
 e2e(
   "the namespace defaults to the context's, and KUBECONFIG may name several files",
   async ({ box, cluster, done }) => {
-    const config = await Deno.readTextFile(cluster.kubeconfig);
-    const other =
-      `apiVersion: v1\nkind: Config\ncurrent-context: second\ncontexts:\n- name: second\n  context: {cluster: ${
-        /cluster: *"?([\w-]+)/.exec(config.split("contexts:")[1]!)?.[1] ?? "test"
-      }, user: admin, namespace: ${ns}}\n`;
-    await box.run(["sh", "-c", "cat > second.yaml <<'EOF'\n" + other + "EOF"]);
+    const config = parse(await Deno.readTextFile(cluster.kubeconfig));
+    const admin = config.contexts.find((entry: { name: string }) => entry.name === "admin");
+    const other = JSON.stringify({
+      apiVersion: "v1",
+      kind: "Config",
+      "current-context": "second",
+      contexts: [{ name: "second", context: { ...admin.context, namespace: ns } }],
+    });
+    await box.run(["sh", "-c", "cat > second.yaml <<'EOF'\n" + other + "\nEOF"]);
     const env = { KUBECONFIG: `${box.home}/second.yaml:${cluster.kubeconfig}` };
     const opened = await box.czctl(["teleport", "deployment", "web"], { env });
     assert.equal(opened.code, 0, opened.stderr);
