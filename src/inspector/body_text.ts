@@ -9,24 +9,10 @@ import {
 } from "node:zlib";
 import { type Body, keptBytes } from "./exchange.ts";
 import { type Header, headerOf, valuesOf } from "./http1.ts";
+import type { BodyJson } from "./request_json.ts";
 
 /** Most bytes a compressed body may grow to: a bomb ends here. */
 const MAX_DECODED = 1024 * 1024;
-
-export interface BodyJson {
-  /** Bytes that passed, and how many of them were kept. */
-  readonly size: number;
-  readonly kept: number;
-  readonly truncated: boolean;
-  readonly complete: boolean;
-  readonly content_type?: string;
-  /** The content coding that was undone for `text`. */
-  readonly decoded?: string;
-  /** Present when it is UTF-8 text. */
-  readonly text?: string;
-  /** The kept bytes as they passed, where they are not plain text. */
-  readonly base64?: string;
-}
 
 export function bodyJson(body: Body, headers: readonly Header[]): BodyJson {
   const bytes = keptBytes(body);
