@@ -103,7 +103,7 @@ class Helper {
       violation = error;
     }
     this.#ending = true;
-    this.#ports.close();
+    await this.#ports.close();
     await this.#current.catch(() => {});
     await this.#restore();
     stopListening();
@@ -131,7 +131,7 @@ class Helper {
           await this.#ports.open(request.address, request.port, request.to);
           return { id, ok: true };
         case "unrelay":
-          this.#ports.shut(request.address, request.port);
+          await this.#ports.shut(request.address, request.port);
           return { id, ok: true };
       }
     } catch (error) {
@@ -146,7 +146,7 @@ class Helper {
     const { uid, hostName } = this.#self;
     const edit = this.#transaction().run((current) => {
       composed = composeBlock(entries, surroundingsOf(current, uid), hostName);
-      return editBlock(current, uid, composed.lines, [...this.#written, ...composed.lines]);
+      return editBlock(current, uid, composed.lines, this.#written);
     });
     this.#current = edit;
     const { changed } = await edit;

@@ -38,8 +38,7 @@ export class LowPorts {
         `Cannot relay ${where}: the address belongs to user ${owner}`,
       );
     }
-    existing?.listener.close();
-    this.#listeners.delete(where);
+    await this.shut(address, port);
     try {
       const listener = relayPort(address, port, to, {
         take: () => this.#connections < MAX_CONNECTIONS && ++this.#connections > 0,
@@ -54,15 +53,18 @@ export class LowPorts {
     }
   }
 
-  shut(address: string, port: number): void {
+  /** Resolves when the port is free again. */
+  async shut(address: string, port: number): Promise<void> {
     const where = `${address}:${port}`;
-    this.#listeners.get(where)?.listener.close();
+    const existing = this.#listeners.get(where);
     this.#listeners.delete(where);
+    await existing?.listener.close();
   }
 
-  close(): void {
-    for (const { listener } of this.#listeners.values()) listener.close();
+  async close(): Promise<void> {
+    const all = [...this.#listeners.values()];
     this.#listeners.clear();
+    await Promise.all(all.map(({ listener }) => listener.close()));
   }
 }
 

@@ -67,6 +67,9 @@ export class HostsTransaction {
     try {
       await this.#recover();
       return await this.#edit(edit);
+    } catch (error) {
+      // Without a system's code it is a bug, or what `edit` throws.
+      throw codeOf(error) === undefined ? error : writeError(this.#place.hosts, error);
     } finally {
       lock.release();
     }

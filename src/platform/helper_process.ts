@@ -55,7 +55,8 @@ export async function writeStdout(bytes: Uint8Array): Promise<void> {
 }
 
 export interface LowListener {
-  close(): void;
+  /** Resolves when nothing listens any more; connections are ended. */
+  close(): Promise<void>;
 }
 
 /**
@@ -90,12 +91,13 @@ export function relayPort(
     }
   };
   let closed = false;
-  serve();
+  const served = serve();
   return {
-    close() {
+    async close() {
       closed = true;
       listener.close();
       for (const connection of open) closeQuietly(connection);
+      await served;
     },
   };
 }
