@@ -17,7 +17,6 @@ export function dotenvValue(value: string): { text: string } | { reason: string 
   if (/\$\{[^}:]*(?::-[^}]*)?\}/.test(value)) {
     return { reason: 'some readers replace the "${...}" in it, quoted or not' };
   }
-  if (value.includes("$(")) return { reason: 'some readers run the "$(...)" in it as a command' };
   if (/[\r\n]/.test(value)) return quoted(value);
   if (value === "") return { text: "" };
   if (BLANK.test(value[0]!) || BLANK.test(value.at(-1)!)) {
@@ -48,6 +47,13 @@ const BLANK = /[\s\p{White_Space}\x1c-\x1f]/u;
 /** What ends a line for one reader or another, besides CR and LF. */
 // deno-lint-ignore no-control-regex
 const LINE_END = /[\v\f\x1c-\x1e\x85\u2028\u2029]/;
+
+/** What other, rarer readers would do to a value that is written as it is; undefined: nothing bad. */
+export function dotenvDanger(value: string): string | undefined {
+  return value.includes("$(")
+    ? '"$(...)" in it is run by Ruby\'s dotenv and by "source"'
+    : undefined;
+}
 
 /** The names that all the readers take; npm's dotenv has the narrowest rule. */
 export function isDotenvName(name: string): boolean {

@@ -186,6 +186,7 @@ export class EnvMonitor {
     this.#podUid = environment.podUid;
     this.#notes = [
       ...environment.notes,
+      ...rendered.notes,
       ...rendered.leftOut.map(({ name, reason }) => `${name} is left out: ${reason}`),
     ];
     if (result === "written") {

@@ -1,5 +1,5 @@
 import { type Logger, silentLogger } from "../model/log.ts";
-import { type ShellCommand, startShell } from "../platform/run.ts";
+import { type ShellCommand, startShell } from "../platform/shell_command.ts";
 
 export interface OnChangeOptions {
   /** As typed; run by the user's shell (`SHELL` of `env`, else `/bin/sh`). */

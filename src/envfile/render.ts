@@ -1,7 +1,7 @@
 import { extname } from "node:path";
 import type { EnvFormat } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
-import { dotenvValue, isDotenvName } from "./dotenv.ts";
+import { dotenvDanger, dotenvValue, isDotenvName } from "./dotenv.ts";
 import { compare } from "./service_links.ts";
 import { shellVerdict } from "./shell_names.ts";
 
@@ -15,6 +15,8 @@ export interface RenderedEnvironment {
   readonly variables: number;
   /** Variables whose name the format cannot have, each with the reason; never silent to the user. */
   readonly leftOut: readonly { readonly name: string; readonly reason: string }[];
+  /** What the user should know of variables that are in the file. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -52,7 +54,7 @@ export function renderEnvironment(
 }
 
 function whole(text: string, variables: number): RenderedEnvironment {
-  return { bytes: new TextEncoder().encode(text), variables, leftOut: [] };
+  return { bytes: new TextEncoder().encode(text), variables, leftOut: [], notes: [] };
 }
 
 /**
@@ -83,7 +85,9 @@ export function formatOf(path: string): EnvFormat {
   }
 }
 
-type Line = { readonly text: string } | { readonly leftOut: string };
+type Line = { readonly text: string; readonly note?: string | undefined } | {
+  readonly leftOut: string;
+};
 
 function lines(
   sorted: readonly (readonly [string, string])[],
@@ -91,12 +95,19 @@ function lines(
 ): RenderedEnvironment {
   const texts: string[] = [];
   const leftOut: { name: string; reason: string }[] = [];
+  const notes: string[] = [];
   for (const [name, value] of sorted) {
     const made = line(name, value);
-    if ("text" in made) texts.push(made.text + "\n");
-    else leftOut.push({ name, reason: made.leftOut });
+    if ("leftOut" in made) leftOut.push({ name, reason: made.leftOut });
+    else texts.push(made.text + "\n");
+    if ("note" in made && made.note !== undefined) notes.push(`${name}: ${made.note}`);
   }
-  return { bytes: new TextEncoder().encode(texts.join("")), variables: texts.length, leftOut };
+  return {
+    bytes: new TextEncoder().encode(texts.join("")),
+    variables: texts.length,
+    leftOut,
+    notes,
+  };
 }
 
 function shellLine(name: string, value: string, { exportVariables = true }: RenderOptions): Line {
@@ -121,7 +132,7 @@ function dotenvLine(name: string, value: string): Line {
   if (!isDotenvName(name)) return { leftOut: "readers of this format know no such name" };
   const made = dotenvValue(value);
   if ("reason" in made) return refuse(name, "env", made.reason);
-  return { text: `${name}=${made.text}` };
+  return { text: `${name}=${made.text}`, note: dotenvDanger(value) };
 }
 
 function refuse(name: string, format: EnvFormat, reason: string): never {

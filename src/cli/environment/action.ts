@@ -54,7 +54,7 @@ export async function environment(
     format,
     defined({ exportVariables: options.export }),
   );
-  for (const note of found.notes) print.note(note);
+  for (const note of [...found.notes, ...rendered.notes]) print.note(note);
   for (const left of rendered.leftOut) print.note(`${left.name} is left out: ${left.reason}`);
   if (file === undefined) {
     print.finish();

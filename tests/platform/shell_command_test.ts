@@ -1,0 +1,48 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { startShell } from "../../src/platform/shell_command.ts";
+
+const PATH = Deno.env.get("PATH")!;
+
+Deno.test("startShell: stopping it also stops what it started", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    // The second sleep ignores SIGTERM and its parent is gone: the group must get SIGKILL.
+    const shell = startShell(
+      "/bin/sh",
+      "(trap '' TERM; exec sleep 600) & echo $! > pid.new; mv pid.new pid; wait",
+      { cwd: folder, env: { PATH } },
+    );
+    const pid = await eventually(async () => Number(await Deno.readTextFile(join(folder, "pid"))));
+    await shell.stop(200);
+    assert.equal(await shell.done, 143);
+    await eventually(() => {
+      try {
+        Deno.kill(pid, "SIGCONT");
+      } catch {
+        return true;
+      }
+      throw new Error(`${pid} still runs`);
+    });
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("startShell: a shell that does not exist is over at once", async () => {
+  const shell = startShell("/no/such/shell", "true", { cwd: "/", env: {} });
+  assert.equal(await shell.done, -1);
+  await shell.stop(1000);
+});
+
+async function eventually<T>(probe: () => T | Promise<T>): Promise<T> {
+  const end = performance.now() + 5000;
+  while (true) {
+    try {
+      return await probe();
+    } catch (error) {
+      if (performance.now() > end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
