@@ -13,7 +13,7 @@ export function sayStep(step: StepResult): void {
   const mark = step.failed === 0 ? "ok    " : "FAILED";
   const counts = [`${step.passed} passed`, `${step.failed} failed`];
   if (step.skipped.length > 0) counts.push(`${step.skipped.length} skipped`);
-  say(`${mark} ${step.name.padEnd(12)} ${counts.join(", ")}  (${step.seconds.toFixed(1)} s)`);
+  say(`${mark} ${step.name.padEnd(15)} ${counts.join(", ")}  (${step.seconds.toFixed(1)} s)`);
   if (step.failed > 0) say(indent(step.output));
 }
 

@@ -20,6 +20,11 @@ export class SessionRegistry {
     return this.#sessions.size + this.#opening.size;
   }
 
+  /** How many are being opened, or undone after that failed. */
+  get opening(): number {
+    return this.#opening.size;
+  }
+
   list(): SessionInfo[] {
     return [...this.#sessions.values()].map((session) => session.info());
   }

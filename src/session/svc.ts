@@ -101,6 +101,7 @@ export async function runSvc(args: string[]): Promise<number> {
     resident,
     helper: hosts.state,
     inspector: inspector.state,
+    opening: registry.opening,
     sessions: registry.list(),
   });
 

@@ -1,3 +1,4 @@
+import { callerUid } from "../../platform/caller.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient } from "../control.ts";
@@ -9,6 +10,12 @@ export async function start(
   context: CliContext,
 ): Promise<void> {
   const { print, signal } = context;
+  if (context.env.SUDO_USER && callerUid() === 0) {
+    print.note(
+      `This is for root's own sessions; for those of ${context.env.SUDO_USER}, ` +
+        "run czctl start without sudo: it asks for root itself",
+    );
+  }
   const helper = await elevate(options.prefix, context);
   signal.throwIfAborted();
   print.step(
