@@ -102,6 +102,8 @@ function connectNode(host: string, port: number, signal?: AbortSignal): Promise<
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
     const socket = net.connect({ host, port, noDelay: true, keepAlive: true });
+    // Once Node has begun to read, a TLS handshake on the socket never ends.
+    socket.pause();
     const onAbort = () => {
       socket.destroy();
       reject(signal!.reason);
@@ -113,12 +115,21 @@ function connectNode(host: string, port: number, signal?: AbortSignal): Promise<
     });
     socket.once("connect", () => {
       signal?.removeEventListener("abort", onAbort);
-      resolve({ ...fromNodeSocket(socket), startTls: (options) => startNodeTls(socket, options) });
+      const direct = innerConn(socket);
+      const conn = direct === undefined ? fromNodeSocket(socket) : {
+        ...fromDeno(direct),
+        close: () => socket.destroy(),
+      };
+      resolve({ ...conn, startTls: (options) => startNodeTls(socket, options) });
     });
   });
 }
 
 function startNodeTls(raw: net.Socket, options: TlsOptions): Promise<ByteConn> {
+  // The TLS socket takes over this handle. With reading kept from starting, the
+  // connection inside is ours alone once the handshake is done.
+  const handle = innerConn(raw) === undefined ? undefined : handleOf(raw);
+  if (handle !== undefined) handle.readStart = () => 0;
   return new Promise((resolve, reject) => {
     const socket = tls.connect({
       socket: raw,
@@ -130,68 +141,47 @@ function startNodeTls(raw: net.Socket, options: TlsOptions): Promise<ByteConn> {
       ...(options.key === undefined ? {} : { key: options.key }),
       rejectUnauthorized: !options.insecureSkipVerify,
     });
-    socket.once("error", reject);
+    // Errors after the handshake are told by reads and writes.
+    socket.on("error", reject);
     raw.once("close", () => reject(new Error("Connection closed during the TLS handshake")));
     socket.once("secureConnect", () => {
-      socket.removeListener("error", reject);
-      resolve(unwrapTlsSocket(socket) ?? fromNodeSocket(socket));
+      const inner = handle === undefined ? undefined : innerConn(socket) as Deno.TlsConn;
+      if (typeof inner?.handshake !== "function") {
+        if (handle !== undefined) delete handle.readStart;
+        return resolve(fromNodeSocket(socket));
+      }
+      // The event comes after a failed handshake, too.
+      inner.handshake().then(
+        () => resolve({ ...fromDeno(inner), close: () => socket.destroy() }),
+        (error) => {
+          socket.destroy();
+          reject(error);
+        },
+      );
     });
   });
 }
 
 /**
- * Under the TLSSocket the runtime keeps an ordinary `Deno.TlsConn`; using that
- * one directly costs half of what Node's streams cost (docs/decisions/0020).
- * By the time the handshake is reported a read is already under way, whose
- * result is caught here. Undefined when this runtime is built differently:
- * then Node's streams do the work, only slower.
+ * The `Deno.Conn` on which the runtime builds a Node socket. Using that one
+ * directly costs half of what Node's streams cost (docs/decisions/0020).
+ * Undefined when this runtime is built differently: then Node's streams do the
+ * work, only slower.
  */
-function unwrapTlsSocket(socket: tls.TLSSocket): ByteConn | undefined {
-  const handle = Reflect.get(socket, "_handle") as Record<PropertyKey, unknown> | undefined;
-  if (handle === undefined || handle === null) return undefined;
+function innerConn(socket: net.Socket): Deno.Conn | undefined {
+  const handle = handleOf(socket);
+  if (handle === undefined) return undefined;
   const field = Object.getOwnPropertySymbols(handle)
     .find((symbol) => symbol.description === "kStreamBaseField");
-  const conn = field === undefined ? undefined : handle[field] as Deno.TlsConn | undefined;
-  if (
-    typeof conn?.read !== "function" || typeof conn.write !== "function" ||
-    typeof conn.close !== "function" || typeof conn.closeWrite !== "function" ||
-    typeof handle.onread !== "function" || typeof handle.reading !== "boolean"
-  ) return undefined;
+  const conn = field === undefined ? undefined : handle[field] as Deno.Conn | undefined;
+  const whole = typeof conn?.read === "function" && typeof conn.write === "function" &&
+    typeof conn.close === "function" && typeof conn.closeWrite === "function" &&
+    typeof handle.onread === "function" && typeof handle.reading === "boolean";
+  return whole ? conn : undefined;
+}
 
-  const wasReading = handle.reading;
-  handle.reading = false;
-  handle.readStart = () => 0;
-  let first: Promise<Uint8Array | null> | undefined;
-  if (wasReading) {
-    first = new Promise((resolve) => {
-      handle.onread = (bytes: Uint8Array, count: number) =>
-        resolve(count > 0 ? Uint8Array.from(bytes.subarray(0, count)) : null);
-    });
-  }
-  let left: Uint8Array | undefined;
-  const direct = fromDeno(conn);
-  socket.on("error", () => {});
-  return {
-    async read(into) {
-      if (first !== undefined) {
-        const bytes = await first;
-        first = undefined;
-        if (bytes === null) return null;
-        left = bytes;
-      }
-      if (left === undefined) return await conn.read(into);
-      const count = Math.min(into.length, left.length);
-      into.set(left.subarray(0, count));
-      left = count === left.length ? undefined : left.subarray(count);
-      return count;
-    },
-    write: direct.write,
-    closeWrite: direct.closeWrite,
-    close() {
-      direct.close();
-      socket.destroy();
-    },
-  };
+function handleOf(socket: net.Socket): Record<PropertyKey, unknown> | undefined {
+  return Reflect.get(socket, "_handle") ?? undefined;
 }
 
 /** Any Node socket as a ByteConn: paused reading, one waiting reader. */
