@@ -201,7 +201,7 @@ export class ChannelsLink implements Link {
     try {
       const { rest } = this.#options;
       if (rest.length > 0) {
-        const buffer = new ReadBuffer(rest.length, () => {});
+        const buffer = new ReadBuffer(rest.length);
         buffer.bytes.set(rest);
         this.#feed(buffer, rest.length);
       }
@@ -211,12 +211,11 @@ export class ChannelsLink implements Link {
           this.#unchoke = undefined;
           continue;
         }
-        const buffer = this.#buffers.take();
-        const count = await this.#conn.read(buffer.bytes);
+        const buffer = this.#buffers.next();
+        const count = await this.#conn.read(buffer.bytes.subarray(buffer.fill));
         if (count === null) return this.#ended();
         this.heardAt = this.#options.clock.monotonic();
         this.#pingAt = undefined;
-        this.#buffers.note(count, buffer);
         this.#feed(buffer, count);
       }
     } catch (error) {
@@ -225,10 +224,12 @@ export class ChannelsLink implements Link {
   }
 
   #feed(buffer: ReadBuffer, count: number): void {
+    const from = buffer.fill;
+    buffer.fill = from + count;
     buffer.retain();
     this.#reading = buffer;
     try {
-      this.#parser.push(buffer.bytes.subarray(0, count));
+      this.#parser.push(buffer.bytes.subarray(from, from + count));
     } finally {
       this.#reading = undefined;
       buffer.release();
@@ -251,7 +252,7 @@ export class ChannelsLink implements Link {
     if (bytes.length === 0) return;
     if (channel === DATA) {
       if (this.#lingering) this.#linger();
-      this.#events?.data(bytes, this.#reading!);
+      this.#events?.data(bytes, this.#reading!, false);
     } else if (this.#errorText.length < MAX_ERROR_TEXT) {
       this.#errorText += new TextDecoder().decode(bytes);
     }

@@ -231,7 +231,7 @@ export class Connection implements StreamEvents {
 
   // ---- from the pod
 
-  data(bytes: Uint8Array, lease: Lease): void {
+  data(bytes: Uint8Array, lease: Lease, more: boolean): void {
     if (this.#closed) return;
     if (!this.#gotAny) {
       this.#gotAny = true;
@@ -239,11 +239,16 @@ export class Connection implements StreamEvents {
     }
     this.#tap?.down(bytes);
     this.#host.addDown(bytes.length);
-    this.#down.push(bytes, lease);
+    this.#down.push(bytes, lease, more);
+  }
+
+  flush(): void {
+    this.#down.flush();
   }
 
   end(): void {
     this.#podEnded = true;
+    this.#down.flush();
     if (this.#gotAny) {
       if (!this.#down.busy) this.#written();
       return;

@@ -25,6 +25,7 @@ export interface LinkDialerOptions {
   /** Deadline for everything from the TCP handshake to the upgrade, in ms. */
   readonly dialMs: number;
   readonly readSize: number;
+  readonly holdSize: number;
   readonly stallMs: number;
   /** Ways to try, in this order. */
   readonly transports?: readonly TransportKind[];
@@ -134,7 +135,7 @@ export class LinkDialer {
     onClosed: (link: Link) => void,
     signal: AbortSignal,
   ): Promise<Link> {
-    const { clock, log, readSize, stallMs } = this.#options;
+    const { clock, log, readSize, holdSize, stallMs } = this.#options;
     const conn = await dial(target, signal);
     const onAbort = () => conn.close();
     signal.addEventListener("abort", onAbort, { once: true });
@@ -144,7 +145,18 @@ export class LinkDialer {
       if (kind === "channels") {
         return new ChannelsLink({ pod, conn, rest, clock, onClosed, readSize });
       }
-      return new SpdyLink({ pod, kind, conn, rest, clock, log, onClosed, readSize, stallMs });
+      return new SpdyLink({
+        pod,
+        kind,
+        conn,
+        rest,
+        clock,
+        log,
+        onClosed,
+        readSize,
+        holdSize,
+        stallMs,
+      });
     } catch (error) {
       conn.close();
       if (error instanceof TunnelError || signal.aborted) throw error;

@@ -28,8 +28,10 @@ export interface TunnelEngineOptions {
   readonly dialMs?: number;
   /** How long a program that reads nothing may hold up others, in ms (default 2,000). */
   readonly stallMs?: number;
-  /** Largest single read from a link, in bytes (default 64 KiB). */
+  /** Size of a busy link's read buffer, in bytes (default 256 KiB). */
   readonly readSize?: number;
+  /** Bytes of one connection written to its program at once, at most (default 128 KiB). */
+  readonly holdSize?: number;
   /** Ways to try, in order (default: all three). */
   readonly transports?: readonly TransportKind[];
   /** Called when the API server's reachability changes, or its reason. */
@@ -74,7 +76,8 @@ export class TunnelEngine {
       clock,
       log,
       dialMs: options.dialMs ?? 10_000,
-      readSize: options.readSize ?? 64 * 1024,
+      readSize: options.readSize ?? 256 * 1024,
+      holdSize: options.holdSize ?? 128 * 1024,
       stallMs: options.stallMs ?? 2000,
       ...(options.transports === undefined ? {} : { transports: options.transports }),
     });

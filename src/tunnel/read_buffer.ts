@@ -1,17 +1,21 @@
 import type { Lease } from "./transport.ts";
 
 /** First size of a link's read buffer, in bytes: an idle link costs no more. */
-const SMALL = 16 * 1024;
+const SMALL = 20 * 1024;
+/** Least room worth reading into, in bytes: one TLS record, which is the most a read from TLS brings. */
+export const LEAST_ROOM = 17 * 1024;
 /** Spare buffers kept for reuse, per link. */
-const SPARES = 4;
+const SPARES = 3;
 
 /** One piece of read memory, lent to the connections its bytes belong to. */
 export class ReadBuffer implements Lease {
   readonly bytes: Uint8Array;
+  /** Where the next read goes. */
+  fill = 0;
   #users = 0;
   readonly #free: (buffer: ReadBuffer) => void;
 
-  constructor(size: number, free: (buffer: ReadBuffer) => void) {
+  constructor(size: number, free: (buffer: ReadBuffer) => void = () => {}) {
     this.bytes = new Uint8Array(size);
     this.#free = free;
   }
@@ -33,31 +37,42 @@ export class ReadBuffer implements Lease {
   }
 }
 
-/** The read memory of one link: reused, growing only when reads fill it. */
+/**
+ * The read memory of one link. One buffer is filled read by read; as soon as
+ * nobody uses it any more it is filled from its beginning again, so a link
+ * whose programs keep up works in one piece of cache.
+ */
 export class ReadBuffers {
   readonly #max: number;
-  #size: number;
+  #current: ReadBuffer;
   #spare: ReadBuffer[] = [];
 
-  /** `max` in bytes: the largest single read. */
+  /** `max` in bytes: the size once there is traffic. */
   constructor(max: number) {
-    this.#max = max;
-    this.#size = Math.min(SMALL, max);
+    this.#max = Math.max(max, LEAST_ROOM);
+    this.#current = this.#make(Math.min(SMALL, this.#max));
   }
 
-  take(): ReadBuffer {
-    return this.#spare.pop() ?? new ReadBuffer(this.#size, (buffer) => this.give(buffer));
+  /** The buffer to read into, with room behind `fill`. */
+  next(): ReadBuffer {
+    const current = this.#current;
+    if (!current.inUse) {
+      // Small reads leave it small; once a read has filled it, it grows.
+      if (current.size < this.#max && current.fill >= current.size - LEAST_ROOM + 1024) {
+        this.#current = this.#make(this.#max);
+      }
+      this.#current.fill = 0;
+      return this.#current;
+    }
+    if (current.size - current.fill >= LEAST_ROOM) return current;
+    return this.#current = this.#spare.pop() ?? this.#make(this.#max);
   }
 
-  /** Back, once nobody uses it. */
-  give(buffer: ReadBuffer): void {
-    if (buffer.size === this.#size && this.#spare.length < SPARES) this.#spare.push(buffer);
-  }
-
-  /** Tells how much a read brought. */
-  note(count: number, buffer: ReadBuffer): void {
-    if (count < buffer.size || this.#size >= this.#max) return;
-    this.#size = Math.min(this.#size * 4, this.#max);
-    this.#spare = [];
+  #make(size: number): ReadBuffer {
+    return new ReadBuffer(size, (buffer) => {
+      if (buffer === this.#current || buffer.size !== this.#max) return;
+      buffer.fill = 0;
+      if (this.#spare.length < SPARES) this.#spare.push(buffer);
+    });
   }
 }

@@ -97,10 +97,14 @@ export class SpdyStream implements LinkStream {
 
   // ---- from the link
 
-  podSent(bytes: Uint8Array, lease: Lease): void {
+  podSent(bytes: Uint8Array, lease: Lease, more: boolean): void {
     if (this.#over || this.#gotFin) return;
     this.#downAt = this.link.heardAt;
-    this.#events.data(bytes, lease);
+    this.#events.data(bytes, lease, more);
+  }
+
+  flush(): void {
+    if (!this.#over) this.#events.flush();
   }
 
   podEnded(): void {

@@ -18,9 +18,12 @@ export interface PodRef {
 export interface StreamEvents {
   /**
    * Bytes from the pod. They lie in the link's own read memory: keep `lease`
-   * retained for as long as they are used, or copy them.
+   * retained for as long as they are used, or copy them. With `more` a call of
+   * `flush` (or `data` without it) follows within a millisecond or two.
    */
-  data(bytes: Uint8Array, lease: Lease): void;
+  data(bytes: Uint8Array, lease: Lease, more: boolean): void;
+  /** No more is at hand: what `data` was given with `more` must go out. */
+  flush(): void;
   /** The pod's side has ended its output; nothing more comes. */
   end(): void;
   /** The stream is over, cleanly (no error) or not. Always the last call, exactly once. */
