@@ -71,7 +71,7 @@ export class MessageReader {
   #state: State = "start";
   #stopped = false;
   /** The beginning of a line whose end has not come yet. */
-  #line: Uint8Array[] = [];
+  #line = new Uint8Array(0);
   #lineSize = 0;
   #headSize = 0;
   #emptyLines = 0;
@@ -114,9 +114,7 @@ export class MessageReader {
       const upTo = end === -1 ? chunk.length : end + 1;
       if (this.#lineSize + upTo - at > this.#lineLimit()) return this.stop("a line is too long");
       if (end === -1) {
-        this.#line.push(chunk.slice(at));
-        this.#lineSize += upTo - at;
-        return;
+        return this.#keepLine(chunk.subarray(at));
       }
       const text = this.#takeLine(chunk.subarray(at, end));
       at = upTo;
@@ -138,7 +136,7 @@ export class MessageReader {
   stop(reason: string): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#line = [];
+    this.#line = new Uint8Array(0);
     this.#sink.stop(reason);
   }
 
@@ -154,13 +152,23 @@ export class MessageReader {
     return this.#state === "trailers" ? MAX_HEAD : MAX_CHUNK_LINE;
   }
 
+  /** Copies the beginning of a line; room grows by doubling, so that single bytes stay cheap. */
+  #keepLine(part: Uint8Array): void {
+    const size = this.#lineSize + part.length;
+    if (size > this.#line.length) {
+      const wider = new Uint8Array(Math.max(size, 2 * this.#line.length, 256));
+      wider.set(this.#line.subarray(0, this.#lineSize));
+      this.#line = wider;
+    }
+    this.#line.set(part, this.#lineSize);
+    this.#lineSize = size;
+  }
+
   /** The line up to here without its end, as one byte per character. */
   #takeLine(last: Uint8Array): string {
-    let text = "";
-    for (const part of this.#line) text += latin1(part);
-    text += latin1(last);
+    const text = latin1(this.#line.subarray(0, this.#lineSize)) + latin1(last);
     this.#headSize += text.length + 1;
-    this.#line = [];
+    if (this.#lineSize > 0) this.#line = new Uint8Array(0);
     this.#lineSize = 0;
     return text.endsWith("\r") ? text.slice(0, -1) : text;
   }

@@ -21,6 +21,8 @@ export const DEFAULT_LIMITS: StoreLimits = {
 const OVERHEAD = 1024;
 /** And each header. */
 const HEADER_OVERHEAD = 64;
+/** And each piece of a body: single bytes must not add up unseen. */
+const PART_OVERHEAD = 256;
 /** Different reasons remembered for connections that are not HTTP/1.1. */
 const MAX_OTHERS = 200;
 
@@ -108,11 +110,11 @@ export class RequestStore {
     if (exchange.evicted) return;
     const room = this.#limits.body - body.keptSize;
     if (room <= 0) return;
-    const part = bytes.slice(0, room);
+    // Not slice(): of a Buffer that is a view, not a copy.
+    const part = new Uint8Array(bytes.subarray(0, room));
     body.kept.push(part);
     body.keptSize += part.length;
-    // The small objects around each part count, so that single bytes cannot add up unseen.
-    this.#charge(exchange, part.length + HEADER_OVERHEAD);
+    this.#charge(exchange, part.length + PART_OVERHEAD);
   }
 
   changed(exchange: Exchange): void {

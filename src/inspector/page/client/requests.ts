@@ -129,7 +129,7 @@ export class RequestsPane {
       el("li", {}, `${service}.${namespace}:${port} · ${reason} · ${count}`)
     );
     this.#unreadable.replaceChildren(
-      el("summary", {}, `${count(total, "connection")} that are not HTTP/1.1`),
+      el("summary", {}, `${count(total, "connection")} in other protocols than HTTP/1.1`),
       el("ul", {}, ...items),
     );
   }

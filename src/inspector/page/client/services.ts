@@ -1,7 +1,6 @@
 /** The left side: sessions, their services and what flows. */
 import { portKey, type SessionFacts } from "../../facts.ts";
-import { byId, copyable, el } from "./dom.ts";
-import { button } from "./dom.ts";
+import { button, byId, copyable, el } from "./dom.ts";
 import { ageText, bytesText, count } from "./format.ts";
 import { Sparkline } from "./spark.ts";
 import type { TrafficBook } from "./traffic.ts";
@@ -116,7 +115,7 @@ export class ServicesPane {
     const keys = service.ports.map((port) => portKey(session.id, service, port));
     const spark = new Sparkline();
     const rate = el("span", "rate");
-    const connections = el("span", "live");
+    const connections = el("span", { class: "live", title: "Ready pods, open connections" });
     const health = service.address === undefined
       ? "none"
       : service.readyPods === 0 || service.ports.some((port) => port.state === "blocked")
@@ -150,7 +149,6 @@ export class ServicesPane {
             )
           ),
         ),
-        el("span", "pods", service.address === undefined ? "" : count(service.readyPods, "pod")),
         connections,
       ),
       this.#inside(service, keys),
@@ -170,7 +168,10 @@ export class ServicesPane {
         spark.draw(now.history);
         const flows = now.down + now.up > 0;
         rate.textContent = flows ? `↓ ${bytesText(now.down)}/s  ↑ ${bytesText(now.up)}/s` : "";
-        connections.textContent = now.connections > 0 ? `${now.connections} open` : "";
+        connections.textContent = [
+          service.address === undefined ? "" : count(service.readyPods, "pod"),
+          now.connections === 0 ? "" : `${now.connections} open`,
+        ].filter((text) => text !== "").join(" · ");
         element.classList.toggle("busy", flows);
       },
     });
