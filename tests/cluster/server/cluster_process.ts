@@ -1,5 +1,6 @@
 /** Role "api": the store, the controllers, the REST API, and the processes around them. */
-import { type ChildProcess, fork } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import cluster from "node:cluster";
 import { createServer as createHttpServer, type Server } from "node:http";
 import { createServer as createTcpServer, type Server as TcpServer } from "node:net";
 import { readFileSync, statSync } from "node:fs";
@@ -191,12 +192,14 @@ export class ClusterProcess implements Control {
   }
 
   async #startGateways(): Promise<void> {
-    for (let i = 0; i < this.config.gateways; i++) await this.#startGateway();
+    // All ask for the same port, be it 0: that is how node:cluster knows they share one.
+    const port = this.#port;
+    for (let i = 0; i < this.config.gateways; i++) await this.#startGateway(port);
   }
 
-  #startGateway(): Promise<void> {
+  #startGateway(port: number): Promise<void> {
     const config: GatewayConfig = {
-      port: this.#port,
+      port,
       socketPath: this.#socketPath,
       certPem: this.#server.certPem,
       keyPem: this.#server.keyPem,
@@ -205,10 +208,10 @@ export class ClusterProcess implements Control {
       ...this.#ways,
       delayMs: this.#delayMs,
     };
-    const child = fork(process.argv[1]!, ["gateway"], {
-      env: { ...process.env, TEST_CLUSTER_GATEWAY: JSON.stringify(config) },
-      stdio: ["ignore", "inherit", "inherit", "ipc"],
-    });
+    // Several share the port through node:cluster; one alone accepts by itself.
+    cluster.schedulingPolicy = this.config.gateways > 1 ? cluster.SCHED_RR : cluster.SCHED_NONE;
+    cluster.setupPrimary({ exec: process.argv[1]!, args: ["gateway"] });
+    const child = cluster.fork({ TEST_CLUSTER_GATEWAY: JSON.stringify(config) }).process;
     this.#gateways.push(child);
     return new Promise((resolve, reject) => {
       child.on("message", (report: GatewayReport) => {
@@ -220,7 +223,11 @@ export class ClusterProcess implements Control {
           this.#stats.delete(report.id);
         }
       });
-      child.once("exit", (code) => reject(new Error(`A gateway ended with code ${code}`)));
+      child.once("exit", (code) => {
+        reject(new Error(`A gateway ended with code ${code}`));
+        // A bug here: better no cluster than one that hangs.
+        if (this.#gateways.includes(child)) process.exit(1);
+      });
     });
   }
 
@@ -352,9 +359,9 @@ export class ClusterProcess implements Control {
     return Promise.resolve(null);
   }
 
-  podFault({ pod, fault }: Parameters<Control["podFault"]>[0]): Promise<null> {
-    this.kubelet.fault(this.#pod(pod).metadata.uid, fault);
-    return Promise.resolve(null);
+  async podFault({ pod, fault }: Parameters<Control["podFault"]>[0]): Promise<null> {
+    await this.kubelet.fault(this.#pod(pod).metadata.uid, fault);
+    return null;
   }
 
   podReady({ pod, ready }: { pod: string; ready: boolean }): Promise<null> {

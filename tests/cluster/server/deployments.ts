@@ -101,8 +101,12 @@ export class DeploymentController {
     if (current > wanted) this.#scale(fresh, wanted);
     else if (room > 0) this.#scale(fresh, Math.min(wanted, current + room));
     // Old pods may go as far as enough are available without them.
+    // No more than a set is to have: those above that are going already.
     const available = (set: Obj) =>
-      this.context.owned(PODS, set).filter((pod) => isActive(pod) && isReady(pod)).length;
+      Math.min(
+        set.spec.replicas,
+        this.context.owned(PODS, set).filter((pod) => isActive(pod) && isReady(pod)).length,
+      );
     const all = [fresh, ...old].reduce((sum, set) => sum + available(set), 0);
     let may = all - (wanted - unavailable);
     for (const set of old) {

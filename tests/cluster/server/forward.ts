@@ -70,7 +70,8 @@ export class Forward {
   #failed(error: Error & { code?: string }, socket: Socket): void {
     const { target, port } = this;
     const netns = `failed to execute portforward in network namespace "${target.netns}"`;
-    if (!this.#connected) {
+    // A reset right after the handshake can be heard before the connect.
+    if (!this.#connected && error.code !== "ECONNRESET") {
       return this.#finish(
         `${netns}: failed to connect to localhost:${port} inside namespace "${target.sandbox}", ` +
           `IPv4: dial tcp4 127.0.0.1:${port}: connect: connection refused ` +

@@ -359,8 +359,18 @@ export class Gateway {
     for (const { link, socket } of this.#links) {
       if (pod !== undefined && link.target.pod !== pod) continue;
       if (how === "close") socket.end();
-      else socket.resetAndDestroy();
+      else this.#reset(socket);
     }
+  }
+
+  /** RST, which only the TCP socket below a TLS socket can send. */
+  #reset(socket: TLSSocket): void {
+    for (const tcp of this.#connections) {
+      if (tcp.remotePort !== socket.remotePort) continue;
+      tcp.resetAndDestroy();
+      return;
+    }
+    socket.destroy();
   }
 
   /** Half-open: nothing is read, nothing is sent, nothing is closed. */

@@ -275,8 +275,10 @@ export class Kubelet {
     return this.#sandboxes.get(uid)?.target.address;
   }
 
-  fault(uid: string, fault: PodFault): void {
-    this.#sandboxes.get(uid)?.process?.send({ type: "fault", id: uid, fault });
+  /** Resolves when the pod behaves so. */
+  async fault(uid: string, fault: PodFault): Promise<void> {
+    const host = this.#sandboxes.get(uid)?.process;
+    await host?.ask({ type: "fault", id: uid, fault }, "faulty");
   }
 
   async stats(uid: string): Promise<PodStats> {

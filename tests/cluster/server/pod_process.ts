@@ -119,6 +119,7 @@ async function onCommand(command: PodCommand): Promise<void> {
     if (command.fault === "stall") { for (const socket of pod.sockets) socket.pause(); }
     if (command.fault === "refuse") unlisten(pod);
     else if (before === "refuse") await listen(pod);
+    report({ type: "faulty", id });
   } else {
     let { bytesIn, bytesOut } = pod;
     for (const socket of pod.sockets) {

@@ -27,6 +27,7 @@ export type PodReport =
   | { readonly type: "started"; readonly id: string }
   | { readonly type: "failed"; readonly id: string; readonly error: string }
   | { readonly type: "stopped"; readonly id: string; readonly exitCode: number }
+  | { readonly type: "faulty"; readonly id: string }
   | { readonly type: "exited"; readonly id: string; readonly exitCode: number }
   | { readonly type: "stats"; readonly id: string; readonly stats: PodStats };
 
