@@ -114,7 +114,7 @@ function withLines(
   addedNewline: boolean,
 ): Uint8Array {
   const render = (added: boolean) =>
-    bytesOf(beginLine(uid, added) + renderLines(lines) + endLine(uid));
+    bytesOf(beginLine(uid, added) + renderLines(lines) + endLine(uid, added));
   if (span !== undefined) {
     return concat(file.subarray(0, span.start), render(addedNewline), file.subarray(span.end));
   }
@@ -139,13 +139,18 @@ function withoutSpan(
 
 /**
  * When another user's block follows directly, the newline we added now stands
- * before that block: its begin line takes over the memory of it. Before
+ * before that block: its markers take over the memory of it. Before
  * anything else the newline is needed and stays.
  */
 function inheritNewline(after: Uint8Array): Uint8Array {
   const heir = findBlocks(findMarkers(after)).find((block) => block.start === 0);
   if (heir === undefined || heir.begin.addedNewline) return after;
-  return concat(bytesOf(beginLine(heir.uid, true)), after.subarray(heir.begin.end));
+  return concat(
+    bytesOf(beginLine(heir.uid, true)),
+    after.subarray(heir.begin.end, heir.endMarker.start),
+    bytesOf(endLine(heir.uid, true)),
+    after.subarray(heir.endMarker.end),
+  );
 }
 
 function refuseUnreadable(markers: readonly Marker[]): void {

@@ -5,9 +5,9 @@ import { type LineSpan, lineSpans, textOf } from "./bytes.ts";
 const PURPOSE = "added by czctl, removed by: czctl session close";
 
 /**
- * Ends a begin line when the file's last line had no newline and one was added
- * in front of the block. The file itself remembers it, so that it is taken away
- * again whoever removes the block (docs/decisions/0030-missing-newline.md).
+ * Ends both marker lines when the file's last line had no newline and one was
+ * added in front of the block. The file itself remembers it, so that it is
+ * taken away again whoever removes the block (docs/decisions/0030-missing-newline.md).
  */
 const ADDED_NEWLINE = " (and the newline before)";
 
@@ -15,13 +15,13 @@ export function beginLine(uid: number, addedNewline: boolean): string {
   return `# czctl begin ${uid} - ${PURPOSE}${addedNewline ? ADDED_NEWLINE : ""}\n`;
 }
 
-export function endLine(uid: number): string {
-  return `# czctl end ${uid}\n`;
+export function endLine(uid: number, addedNewline: boolean): string {
+  return `# czctl end ${uid}${addedNewline ? ADDED_NEWLINE : ""}\n`;
 }
 
 /** Anything that could be a marker of ours, well formed or not. */
 const LOOKS_LIKE_MARKER = /^[ \t]*#[ \t]*czctl[ \t]+(?:begin|end)(?![a-z0-9_-])/i;
-const MARKER = /^# czctl (begin|end) (0|[1-9][0-9]{0,9})(?: - [ -~]*)?\r?\n?$/;
+const MARKER = /^# czctl (begin|end) (0|[1-9][0-9]{0,9})(?: (?:-|\(and)[ -~]*)?\r?\n?$/;
 
 export interface Marker extends LineSpan {
   /** Line number, from 1. */

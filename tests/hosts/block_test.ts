@@ -88,6 +88,11 @@ Deno.test("editBlock mends a half removed block only with lines it knows", () =>
   assert.equal(edit("a\n" + BEGIN + LINE + "b\n", WEB, WEB), "a\n" + BEGIN + LINE + END + "b\n");
   assert.equal(edit("a\n" + LINE + END + "b\n", WEB, WEB), "a\n" + BEGIN + LINE + END + "b\n");
   assert.equal(edit("a\n" + LINE + END, [], WEB), "a\n");
+  // The one marker that is left still tells of the added newline.
+  const added = edit("a");
+  const [, first, line, last] = added.split("\n");
+  assert.equal(edit(`a\n${first}\n${line}\n`, WEB, WEB), added);
+  assert.equal(edit(`a\n${line}\n${last}\n`, WEB, WEB), added);
   // A line that is not ours is not taken for one.
   assert.equal(edit("a\n" + BEGIN + "10.0.0.1 x\n", [], WEB), "a\n10.0.0.1 x\n");
   assert.deepEqual(refusal(BEGIN + BEGIN, WEB).lines, [1, 2]);

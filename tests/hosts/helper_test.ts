@@ -332,6 +332,50 @@ test("says who it is for the check of an installed copy", async (machine) => {
   assert.match(user.out, /does not run as root/);
 });
 
+for (const way of ["by rename", "in place"]) {
+  test(`never shows a reader half a line, ${way}, at 200 edits a second`, async (machine) => {
+    if (way === "in place") {
+      await machine.sh("cp /etc/hosts /srv/hosts; mount --bind /srv/hosts /etc/hosts");
+    }
+    const helper = await SpokenHelper.start(machine);
+    const leaf = entry("leaf", { address: "127.1.31.2" });
+    const path = machine.path("/etc/hosts");
+    const seen = new Set<string>();
+    let [edits, reads, reading] = [0, 0, true];
+    const reader = (async () => {
+      while (reading) {
+        seen.add(await Deno.readTextFile(path));
+        reads++;
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+    })();
+    const started = performance.now();
+    while (performance.now() - started < 10_000) {
+      await helper.apply(...(edits % 2 === 0 ? [entry("web"), leaf] : [leaf]));
+      edits++;
+      // Not more than 200 a second, so that the reader gets its turn.
+      const due = started + edits * 5 - performance.now();
+      if (due > 0) await new Promise((resolve) => setTimeout(resolve, due));
+    }
+    reading = false;
+    await reader;
+    const name = "(web|leaf)\\.demo";
+    const line = new RegExp(
+      "^(127\\.0\\.0\\.1 localhost|10\\.0\\.0\\.5 db\\.mine|# czctl end 0|" +
+        "# czctl begin 0 - added by czctl, removed by: czctl session close|" +
+        `127\\.1\\.31\\.\\d\\s+${name} ${name}\\.svc ${name}\\.svc\\.cluster\\.local|)$`,
+    );
+    for (const text of seen) {
+      assert.ok(text.startsWith(HOSTS), text);
+      for (const one of text.split("\n")) assert.match(one, line, text);
+    }
+    assert.ok(seen.size >= 2 && reads > 1_000, `${seen.size} contents, ${reads} reads`);
+    assert.ok(edits > 500, `only ${edits} edits in 10 s`);
+    await helper.end();
+    assert.equal(await machine.read("/etc/hosts"), HOSTS);
+  });
+}
+
 async function readAll(connection: Deno.Conn): Promise<Uint8Array> {
   const chunks: number[] = [];
   const buffer = new Uint8Array(65_536);
