@@ -227,6 +227,8 @@ const REASONS: Readonly<Record<string, string>> = {
 };
 
 function reasonOf(error: unknown): string {
+  // The runtime keeps /sys, /proc and the like to itself.
+  if (error instanceof Error && error.name === "NotCapable") return "permission denied";
   const code = (error as { code?: unknown }).code;
   return (typeof code === "string" && REASONS[code]) || messageOf(error);
 }

@@ -7,7 +7,7 @@ import { systemClock } from "../platform/clock.ts";
 import { computeEnvironment, type Environment, MissingReference } from "./compute.ts";
 import type { EnvFile, RemoveResult } from "./file.ts";
 import { OnChange } from "./on_change.ts";
-import { renderEnvironment } from "./render.ts";
+import { type RenderedEnvironment, renderEnvironment } from "./render.ts";
 import { WatchSet } from "./watch_set.ts";
 import { workloadTarget } from "./workload.ts";
 
@@ -80,6 +80,14 @@ export class EnvMonitor {
     });
     this.#onChange = options.onChange &&
       new OnChange({ ...options.onChange, file: options.file.path, log: this.#log });
+  }
+
+  /**
+   * Computes and renders once and does nothing with it, so that what would
+   * fail in `start` fails before anything else is done. Throws the same.
+   */
+  async check(signal?: AbortSignal): Promise<void> {
+    await this.#render(signal);
   }
 
   /**
@@ -162,17 +170,17 @@ export class EnvMonitor {
     if (JSON.stringify([this.info, this.#notes]) !== before) this.#tell();
   }
 
-  async #update(): Promise<Environment> {
-    const { objects, workload, container, serviceAddress, file, format, exportVariables } =
-      this.#options;
-    this.#lastStart = this.#clock.monotonic();
+  async #render(
+    signal?: AbortSignal,
+  ): Promise<{ environment: Environment; rendered: RenderedEnvironment }> {
+    const { objects, workload, container, serviceAddress, format, exportVariables } = this.#options;
     const environment = await computeEnvironment({
       objects,
       workload,
       ...(container !== undefined && { container }),
       ...(serviceAddress && { serviceAddress }),
       ...(this.#podUid !== undefined && { preferPod: this.#podUid }),
-      signal: this.#abort.signal,
+      signal: signal ? AbortSignal.any([signal, this.#abort.signal]) : this.#abort.signal,
       log: this.#log,
     });
     const rendered = renderEnvironment(
@@ -180,6 +188,13 @@ export class EnvMonitor {
       format,
       exportVariables === undefined ? {} : { exportVariables },
     );
+    return { environment, rendered };
+  }
+
+  async #update(): Promise<Environment> {
+    const { workload, file } = this.#options;
+    this.#lastStart = this.#clock.monotonic();
+    const { environment, rendered } = await this.#render();
     this.#abort.signal.throwIfAborted();
     const result = await file.write(rendered.bytes);
     this.#watches.set([workloadTarget(workload), ...environment.watch]);

@@ -3,7 +3,6 @@
 export interface RequestSummary {
   readonly id: string;
   readonly uri: string;
-  readonly session?: string;
   readonly namespace: string;
   readonly service: string;
   readonly port: number;

@@ -94,7 +94,10 @@ export class SessionRegistry {
         else await this.deps.store.remove(id);
       }
       this.#sessions.delete(id);
-      emit({ type: "closed", session: { ...before, notes: session.info().notes } });
+      const { notes } = session.info();
+      emit({ type: "closed", session: { ...before, notes } });
+      // What closing itself had to say: a file that was left because the user has changed it.
+      for (const text of notes) if (!before.notes.includes(text)) emit({ type: "note", text });
     }
     this.#reportIdle();
     if (failure !== undefined) throw failure;

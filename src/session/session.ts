@@ -138,7 +138,7 @@ export class Session {
 
   async #open(emit: Emit, signal: AbortSignal): Promise<void> {
     const { deps, request, cluster } = this;
-    const environment = await this.#claimEnvironment();
+    const environment = await this.#claimEnvironment(signal);
     await this.#record();
     const engine = new TunnelEngine({
       targets: cluster.targets,
@@ -247,7 +247,7 @@ export class Session {
     }
   }
 
-  #claimEnvironment(): Promise<SessionEnvironment | undefined> {
+  #claimEnvironment(signal: AbortSignal): Promise<SessionEnvironment | undefined> {
     const { workload } = this.identity;
     return SessionEnvironment.claim({
       request: this.request,
@@ -260,7 +260,7 @@ export class Session {
         this.#envRecord = record;
         return this.#record();
       },
-    });
+    }, signal);
   }
 
   /** Lets go of a prepared session that is not going to be opened. */

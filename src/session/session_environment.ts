@@ -24,10 +24,13 @@ export class SessionEnvironment {
   private constructor(private readonly monitor: EnvMonitor, private readonly file: EnvFile) {}
 
   /**
-   * Claims the file and writes nothing yet: whatever is wrong with it is found
-   * before a tunnel is open. Throws CzctlError `usage` or `failed`.
+   * Claims the file and writes nothing yet: whatever is wrong with it, or with
+   * what it is to hold, is found before a tunnel is open. Throws CzctlError.
    */
-  static async claim(options: SessionEnvironmentOptions): Promise<SessionEnvironment | undefined> {
+  static async claim(
+    options: SessionEnvironmentOptions,
+    signal: AbortSignal,
+  ): Promise<SessionEnvironment | undefined> {
     const { request, workload } = options;
     if (request.envFile === undefined) return undefined;
     if (workload.kind === "namespace") {
@@ -57,6 +60,7 @@ export class SessionEnvironment {
       log: options.log,
       clock: options.clock,
     });
+    await monitor.check(signal);
     return new SessionEnvironment(monitor, file);
   }
 

@@ -3,7 +3,7 @@ import type { SessionInfo, TeleportRequest } from "../../model/control.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient, follow, ifRunning, workloadName } from "../control.ts";
-import type { ControlClient } from "../control_client.ts";
+import { type ControlClient, NotRunning } from "../control_client.ts";
 import { parseWorkload } from "../kinds.ts";
 import { defined } from "../options.ts";
 import { clean } from "./clean.ts";
@@ -104,17 +104,23 @@ export async function open(
   const { prepareCredentials } = await import("./credentials.ts");
   await prepareCredentials(request, context);
   const { ensureSvc } = await import("../../session/launch.ts");
-  signal.throwIfAborted();
-  await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });
   const client = controlClient(context);
-  await client.connect(signal);
-  let outcome;
-  try {
-    outcome = await follow(client.teleport(request, signal), print);
-  } catch (error) {
-    if (signal.aborted) await waitUntilUndone(client, context);
+  const attempt = async () => {
+    signal.throwIfAborted();
+    await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });
+    await client.connect(signal);
+    try {
+      return await follow(client.teleport(request, signal), print);
+    } catch (error) {
+      if (signal.aborted) await waitUntilUndone(client, context);
+      throw error;
+    }
+  };
+  // One without sessions may end in the very moment it is asked: then another is started.
+  const outcome = await attempt().catch((error) => {
+    if (error instanceof NotRunning) return attempt();
     throw error;
-  }
+  });
   const { session, already } = outcome;
   if (session === undefined) throw new Error("svc opened a session without saying which");
   if (already) print.say(`  The session of ${workloadName(session)} is open already`);
