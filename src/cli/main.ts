@@ -1,10 +1,6 @@
-import { CommanderError } from "commander";
 import { CzctlError, EXIT } from "../model/errors.ts";
-import { CommandHost } from "./command_host.ts";
 import { type CliContext, realContext } from "./context.ts";
 import { readCommandLine } from "./grammar.ts";
-import { kindOf } from "./kinds.ts";
-import { buildProgram } from "./program.ts";
 import { report } from "./report.ts";
 
 /** Runs one command line of `czctl`; resolves with the exit code. */
@@ -26,39 +22,38 @@ export async function runCommandLine(
   // Errors before the parser has seen it must be printed in the right form, too.
   if (asksForJson(args)) context.print.format = "json";
   try {
-    if (args[0] === "__complete") {
-      const { complete } = await import("./completions/complete.ts");
-      return await complete(args.slice(1), context);
-    }
-    if (args[0] === "elevate") {
-      const { elevateAsRoot } = await import("./elevation.ts");
-      await elevateAsRoot(args.slice(1));
-      return EXIT.done;
-    }
-    if (context.program !== undefined && args[0] !== "teleport" && args[0] !== "run") {
-      throw new CzctlError("usage", `No program can be run by "czctl ${args[0] ?? ""}"`, {
-        hint: "Only teleport and run take one behind --",
-      });
-    }
-    const host = new CommandHost(context);
-    await buildProgram(host).parseAsync(normalised(args), { from: "user" });
-    return host.exitCode;
+    return await dispatch(args, context);
   } catch (error) {
-    // Help that was asked for.
-    if (error instanceof CommanderError && error.exitCode === 0) return EXIT.done;
-    // `czctl session` alone: its help has been shown, as an error.
-    if (error instanceof CommanderError && error.code === "commander.help") return EXIT.usage;
-    return report(asCzctlError(error, args), context.print);
+    return report(error, context.print);
   } finally {
     context.print.finish();
   }
 }
 
-/** `--version` and `-V` are what people try first. */
-function normalised(args: readonly string[]): string[] {
-  if (args.length === 1 && (args[0] === "--version" || args[0] === "-V")) return ["version"];
-  if (args[0] === "help") return [...args.slice(1), "--help"];
-  return args.length === 0 ? ["--help"] : [...args];
+/** Commands that scripts, root and the shell call come first: they need no parser, or cannot have one. */
+async function dispatch(args: readonly string[], context: CliContext): Promise<number> {
+  if (args.length === 1 && /^(version|--version|-V)$/.test(args[0]!)) {
+    // The same action as through the parser, which would be most of its time.
+    const { showVersion } = await import("./version/action.ts");
+    showVersion(context);
+    return EXIT.done;
+  }
+  if (args[0] === "__complete") {
+    const { complete } = await import("./completions/complete.ts");
+    return await complete(args.slice(1), context);
+  }
+  if (args[0] === "elevate") {
+    const { elevateAsRoot } = await import("./elevation.ts");
+    await elevateAsRoot(args.slice(1));
+    return EXIT.done;
+  }
+  if (context.program !== undefined && args[0] !== "teleport" && args[0] !== "run") {
+    throw new CzctlError("usage", `No program can be run by "czctl ${args[0] ?? ""}"`, {
+      hint: "Only teleport and run take one behind --",
+    });
+  }
+  const { parseAndRun } = await import("./parse.ts");
+  return await parseAndRun(args, context);
 }
 
 function asksForJson(args: readonly string[]): boolean {
@@ -66,27 +61,4 @@ function asksForJson(args: readonly string[]): boolean {
     arg === "-ojson" || arg === "--output=json" ||
     ((arg === "-o" || arg === "--output") && args[at + 1] === "json")
   );
-}
-
-function asCzctlError(error: unknown, args: readonly string[]): unknown {
-  if (!(error instanceof CommanderError)) return error;
-  const [what, ...rest] = error.message.replace(/^error: /, "").split("\n");
-  const suggestion = rest.join(" ").replace(/^\((.*)\)$/, "$1").replace("Did", "did");
-  const message = sentence(what!) + (suggestion === "" ? "" : `; ${suggestion}`);
-  const command = args.find((arg) => !arg.startsWith("-"));
-  if (error.code === "commander.unknownCommand" && kindOf(command?.split("/")[0] ?? "")) {
-    return new CzctlError("usage", `No command is given for "${args.join(" ")}"`, {
-      hint: `Like this: czctl teleport ${args.join(" ")}`,
-    });
-  }
-  const help = error.code === "commander.unknownCommand" || command === undefined
-    ? "czctl --help"
-    : `czctl ${command} --help`;
-  return new CzctlError("usage", message, { hint: `See ${help}` });
-}
-
-/** Commander's messages in our form: a capital first, no full stop last. */
-function sentence(text: string): string {
-  const trimmed = text.trim().replace(/\.$/, "").replaceAll("'", '"');
-  return trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
 }
