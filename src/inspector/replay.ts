@@ -158,19 +158,29 @@ export class Replayer {
   /** Where the service listens now; its address may be another than when the request was made. */
   #target({ connection }: Exchange): { address: string; port: number } {
     const { namespace, service, port } = connection;
-    const found = this.#sessions().flatMap((session) => session.services).filter((candidate) =>
-      candidate.namespace === namespace && candidate.name === service &&
-      candidate.address !== undefined && candidate.ports.some((known) => known.port === port)
+    const open = this.#sessions().filter((session) =>
+      connection.session === undefined || session.id === connection.session
     );
-    const best = found.find((candidate) => candidate.pod === undefined) ?? found[0];
-    if (best?.address === undefined) {
-      throw new CzctlError(
-        "failed",
-        `Cannot replay: no open session has port ${port} of the service "${service}" in "${namespace}"`,
-        { hint: "Open it again with: czctl teleport" },
+    const found = open.flatMap((session) => {
+      const candidates = session.services.filter((candidate) =>
+        candidate.namespace === namespace && candidate.name === service &&
+        candidate.address !== undefined && candidate.ports.some((known) => known.port === port)
       );
+      return candidates.find((candidate) => candidate.pod === undefined) ?? candidates[0] ?? [];
+    });
+    const what = `port ${port} of the service "${service}" in "${namespace}"`;
+    if (found.length > 1) {
+      // Two clusters: a request meant for one must never be repeated in the other.
+      throw new CzctlError("failed", `Cannot replay: several sessions have ${what}`, {
+        hint: "Close the other one with: czctl session close ID",
+      });
     }
-    return { address: best.address, port };
+    if (found[0]?.address === undefined) {
+      throw new CzctlError("failed", `Cannot replay: no open session has ${what}`, {
+        hint: "Open it again with: czctl teleport",
+      });
+    }
+    return { address: found[0].address, port };
   }
 }
 

@@ -3,6 +3,7 @@
 export interface RequestSummary {
   readonly id: string;
   readonly uri: string;
+  readonly session?: string;
   readonly namespace: string;
   readonly service: string;
   readonly port: number;

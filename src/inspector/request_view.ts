@@ -13,6 +13,7 @@ export function summaryOf(exchange: Exchange): RequestSummary {
   return {
     id,
     uri: `/api/requests/http/${id}`,
+    ...(connection.session === undefined ? {} : { session: connection.session }),
     namespace: connection.namespace,
     service: connection.service,
     port: connection.port,

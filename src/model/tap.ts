@@ -10,6 +10,8 @@ export interface TapSource {
 }
 
 export interface TapConnectionInfo {
+  /** Id of the session whose listener it was; two may have services of the same name. */
+  readonly session?: string;
   readonly namespace: string;
   readonly service: string;
   readonly port: number;

@@ -27,8 +27,8 @@ import { SessionStore } from "./store.ts";
 
 /** A svc that `teleport` started ends when it has been without a session for this long, in ms. */
 const IDLE_MS = 300;
-/** The first session must come within this after the start, in ms. */
-const FIRST_SESSION_MS = 30_000;
+/** Without a session, the next request must come within this after the last one, in ms. */
+const NEXT_REQUEST_MS = 5_000;
 /** Answers under way get this long when svc ends, in ms. */
 const DRAIN_MS = 1_000;
 
@@ -108,29 +108,34 @@ export async function runSvc(args: string[]): Promise<number> {
   const unhook = onSignals(["SIGTERM", "SIGINT"], (signal) => ended.resolve(signal));
   const ignoreHangup = onSignals(["SIGHUP"], () => {});
   await removeLeftovers({ store, log });
-  const server = await serveUnix(
-    paths.socket,
-    controlHandler({
-      status,
-      open: async (request, emit, signal) => {
-        await hosts.ready();
-        const { session, already } = await registry.open(request, emit, signal);
-        inspector.sessionsChanged();
-        emit({ type: "session", session, already });
-      },
-      close: async (ids, force, emit) => {
-        await registry.close(ids, force, emit);
-        inspector.sessionsChanged();
-      },
-      stop: async (emit) => {
-        await registry.stop(emit);
-        ended.resolve("stop was asked for");
-      },
-      inspectUrl: () => inspector.inspectUrl(),
-    }, log),
-  );
+  const control = controlHandler({
+    status,
+    open: async (request, emit, signal) => {
+      cancelIdle();
+      await hosts.ready().catch((error) => {
+        idleAfter(IDLE_MS);
+        throw error;
+      });
+      const { session, already } = await registry.open(request, emit, signal);
+      inspector.sessionsChanged();
+      emit({ type: "session", session, already });
+    },
+    close: async (ids, force, emit) => {
+      await registry.close(ids, force, emit);
+      inspector.sessionsChanged();
+    },
+    stop: async (emit) => {
+      await registry.stop(emit);
+      ended.resolve("stop was asked for");
+    },
+    inspectUrl: () => inspector.inspectUrl(),
+  }, log);
+  const server = await serveUnix(paths.socket, (request) => {
+    if (registry.size === 0) idleAfter(NEXT_REQUEST_MS);
+    return control(request);
+  });
   log.info("czfwd is up", { pid: ownPid(), version: buildInfo().version, resident });
-  idleAfter(FIRST_SESSION_MS);
+  idleAfter(NEXT_REQUEST_MS);
   if (resident) hosts.ready().catch((error) => log.error("No helper", { error: messageOf(error) }));
 
   const reason = await ended.promise;

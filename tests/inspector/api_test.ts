@@ -158,6 +158,15 @@ Deno.test("replay sends the same bytes again and the new request knows what it r
       assert.deepEqual([again.id, again.replay_of], [result.id, first.id]);
       assert.deepEqual((await list()).length, 2);
 
+      // The same service in two clusters: it is not known which one was meant.
+      sessions = [...sessions, session(sessions[0]!.services, { id: "other" })];
+      const which = await ask("/api/requests/http", {
+        method: "POST",
+        body: JSON.stringify({ id: first.id }),
+      });
+      assert.match(which.error.message, /^Cannot replay: several sessions have port \d+ of/);
+      assert.equal(received.length, 2);
+
       sessions = [];
       const gone = await ask("/api/requests/http", {
         method: "POST",

@@ -2,7 +2,7 @@
 import { type Browser, chromium, type Page } from "playwright-core";
 import sparticuz from "@sparticuz/chromium";
 
-export type { Page };
+export type { Browser, Page };
 
 /**
  * Runs `body` with a browser, which is closed and whose unpacked files are

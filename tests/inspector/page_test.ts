@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { SessionInfo } from "../../src/model/control.ts";
-import { type Page, withBrowser } from "./browser.ts";
+import { type Browser, type Page, withBrowser } from "./browser.ts";
 import { port, service, session, until, withInspector } from "./fixtures.ts";
 import { exchangeBytes, startRelay } from "./relay.ts";
 
@@ -25,12 +25,10 @@ function complaints(page: Page): string[] {
   return found;
 }
 
-function browserTest(name: string, body: Parameters<typeof withBrowser>[0]) {
-  // The browser driver keeps timers and pipes of its own.
-  Deno.test(
-    { name, sanitizeOps: false, sanitizeResources: false },
-    () => withBrowser(body),
-  );
+const steps: [string, (browser: Browser) => Promise<void>][] = [];
+
+function browserTest(name: string, body: (browser: Browser) => Promise<void>) {
+  steps.push([name, body]);
 }
 
 browserTest("the page shows sessions, their services and what flows", async (browser) => {
@@ -63,7 +61,7 @@ browserTest("the page shows sessions, their services and what flows", async (bro
     assert.equal(await page.locator(".service").count(), 4);
     await until(
       "a rate",
-      async () => (await page.locator(".service .rate").first().textContent())!.includes("kB/s"),
+      async () => (await page.locator(".service .live").first().textContent())!.includes("kB/s"),
     );
     await page.locator(".service summary").first().click();
     const names = await page.locator(".service .names").first().allInnerTexts();
@@ -311,3 +309,13 @@ browserTest(
     }
   },
 );
+
+Deno.test({
+  name: "the page in a real browser",
+  // The browser driver keeps timers and pipes of its own.
+  sanitizeOps: false,
+  sanitizeResources: false,
+}, (t) =>
+  withBrowser(async (browser) => {
+    for (const [name, body] of steps) await t.step(name, () => body(browser));
+  }));

@@ -30,6 +30,14 @@ function start(): void {
   const detail = new DetailPane({
     close: () => requests.choose(undefined),
     open: (id) => requests.choose(id),
+    hostOf: ({ session, namespace, service }) => {
+      const found = sessions.filter(({ id }) => session === undefined || id === session)
+        .flatMap(({ services }) => services)
+        .find((known) =>
+          known.namespace === namespace && known.name === service && known.pod === undefined
+        );
+      return found?.names[0] ?? found?.address ?? `${service}.${namespace}`;
+    },
   });
   const requests = new RequestsPane({
     choose: (id) => void detail.show(id),

@@ -11,6 +11,8 @@ export interface DetailActions {
   readonly close: () => void;
   /** Show another request, once it is there. */
   readonly open: (id: string) => void;
+  /** The name its service has on this machine. */
+  readonly hostOf: (detail: RequestDetail) => string;
 }
 
 export class DetailPane {
@@ -66,7 +68,7 @@ export class DetailPane {
     if (detail === undefined) return;
     const { command, notes } = curlCommand({
       method: detail.method,
-      origin: `http://${detail.service}.${detail.namespace}${
+      origin: `http://${this.#actions.hostOf(detail)}${
         detail.port === 80 ? "" : `:${detail.port}`
       }`,
       target: this.#revealed.get("uri") ?? detail.request.uri,

@@ -183,7 +183,7 @@ export class RequestsPane {
       if (fits) shown++;
     }
     const total = this.#rows.size;
-    this.#count.textContent = shown === total ? String(total) : `${shown} of ${total}`;
+    this.#count.textContent = shown === total ? count(total, "request") : `${shown} of ${total}`;
     this.#refresh(shown);
   }
 

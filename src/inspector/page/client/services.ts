@@ -88,8 +88,12 @@ export class ServicesPane {
       el(
         "header",
         {},
-        el("h2", { title: `Session ${session.id}` }, name),
-        el("span", "in", workload.kind === "namespace" ? "namespace" : workload.namespace),
+        el(
+          "h2",
+          { title: `Session ${session.id}` },
+          name,
+          el("span", "in", workload.kind === "namespace" ? "namespace" : workload.namespace),
+        ),
         el(
           "span",
           `state ${session.cluster.reachable ? session.state : "bad"}`,
@@ -114,8 +118,10 @@ export class ServicesPane {
     const id = [session.id, service.namespace, service.name, service.pod ?? ""].join("/");
     const keys = service.ports.map((port) => portKey(session.id, service, port));
     const spark = new Sparkline();
-    const rate = el("span", "rate");
-    const connections = el("span", { class: "live", title: "Ready pods, open connections" });
+    const live = el("span", {
+      class: "live",
+      title: "Ready pods and open connections, or throughput",
+    });
     const health = service.address === undefined
       ? "none"
       : service.readyPods === 0 || service.ports.some((port) => port.state === "blocked")
@@ -136,7 +142,6 @@ export class ServicesPane {
           session.namespaces.length > 1 ? el("i", {}, `.${service.namespace}`) : "",
         ),
         spark.element,
-        rate,
         el(
           "span",
           "where",
@@ -149,7 +154,7 @@ export class ServicesPane {
             )
           ),
         ),
-        connections,
+        live,
       ),
       this.#inside(service, keys),
     );
@@ -167,11 +172,13 @@ export class ServicesPane {
         const now = this.#traffic.rates(keys);
         spark.draw(now.history);
         const flows = now.down + now.up > 0;
-        rate.textContent = flows ? `↓ ${bytesText(now.down)}/s  ↑ ${bytesText(now.up)}/s` : "";
-        connections.textContent = [
-          service.address === undefined ? "" : count(service.readyPods, "pod"),
-          now.connections === 0 ? "" : `${now.connections} open`,
-        ].filter((text) => text !== "").join(" · ");
+        // In the same place, so that nothing moves when traffic begins and ends.
+        live.textContent = flows
+          ? [arrow("↓", now.down), arrow("↑", now.up)].filter((text) => text !== "").join("  ")
+          : [
+            service.address === undefined ? "" : count(service.readyPods, "pod"),
+            now.connections === 0 ? "" : `${now.connections} open`,
+          ].filter((text) => text !== "").join(" · ");
         element.classList.toggle("busy", flows);
       },
     });
@@ -244,6 +251,10 @@ export class ServicesPane {
       if (row.text !== "") row.element.hidden = wanted !== "" && !row.text.includes(wanted);
     }
   }
+}
+
+function arrow(sign: string, rate: number): string {
+  return rate === 0 ? "" : `${sign} ${bytesText(rate)}/s`;
 }
 
 function portTitle(port: Service["ports"][number]): string {
