@@ -7,7 +7,7 @@ import {
   type TcpConn,
 } from "../platform/net.ts";
 import { messageOf } from "../model/errors.ts";
-import { checkClientCertificate } from "./client_certificate.ts";
+import { clientCertificateProblem } from "../platform/client_certificate.ts";
 import { TunnelError } from "./errors.ts";
 import { connectThroughProxy } from "./proxy.ts";
 
@@ -18,7 +18,15 @@ import { connectThroughProxy } from "./proxy.ts";
  */
 export async function dial(target: ApiTarget, signal: AbortSignal): Promise<ByteConn> {
   const where = `${target.host}:${target.port}`;
-  if (target.tls?.cert !== undefined) checkClientCertificate(target.tls.cert, target.tls.key ?? "");
+  if (target.tls?.cert !== undefined) {
+    const problem = clientCertificateProblem(target.tls.cert, target.tls.key ?? "");
+    if (problem !== undefined) {
+      throw new TunnelError("denied", `Cannot use the client certificate: ${problem}`, {
+        nothingDelivered: true,
+        hint: "Check the user's client-certificate and client-key in the kubeconfig",
+      });
+    }
+  }
   let tcp: TcpConn | undefined;
   const onAbort = () => tcp?.close();
   signal.addEventListener("abort", onAbort, { once: true });

@@ -1,23 +1,17 @@
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { messageOf } from "../model/errors.ts";
-import { TunnelError } from "./errors.ts";
 
 /**
- * The runtime ends the whole process (a panic in ext/tls, Deno 2.7.11) on a
- * client certificate its TLS library cannot load: an X.509 version 1 one, one
- * that does not fit its key, or no certificate at all. So each is looked at
- * before it is used. Throws TunnelError `denied`.
+ * Why a client certificate and its key (PEM both) cannot be used; undefined
+ * when they can. To be asked before either is handed to the runtime, which
+ * ends the whole process (a panic in ext/tls, Deno 2.7.11) on what its TLS
+ * library cannot load: an X.509 version 1 certificate, one that does not fit
+ * its key, or none at all.
  */
-export function checkClientCertificate(cert: string, key: string): void {
-  if (lastGood?.cert === cert && lastGood.key === key) return;
+export function clientCertificateProblem(cert: string, key: string): string | undefined {
+  if (lastGood?.cert === cert && lastGood.key === key) return undefined;
   const reason = problem(cert, key);
-  if (reason !== undefined) {
-    throw new TunnelError("denied", `Cannot use the client certificate: ${reason}`, {
-      nothingDelivered: true,
-      hint: "Check the user's client-certificate and client-key in the kubeconfig",
-    });
-  }
-  lastGood = { cert, key };
+  if (reason === undefined) lastGood = { cert, key };
+  return reason;
 }
 
 let lastGood: { cert: string; key: string } | undefined;
@@ -32,7 +26,7 @@ function problem(cert: string, key: string): string | undefined {
       return "it does not fit the client key";
     }
   } catch (error) {
-    return messageOf(error);
+    return error instanceof Error ? error.message : String(error);
   }
   return undefined;
 }
