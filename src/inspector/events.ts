@@ -85,9 +85,10 @@ export class LiveEvents {
         listener = { full, send, end, shape: "" };
         this.#listeners.add(listener);
         send(event("hello", this.#sources.hello(full)));
-        this.#tellSessions(listener, this.#sources.sessions());
+        const sessions = this.#sources.sessions();
+        this.#tellSessions([listener], sessions);
         if (this.#listeners.size === 1) {
-          this.#traffic = trafficOf(this.#sources.sessions());
+          this.#traffic = trafficOf(sessions);
           this.#schedule();
         }
       },
@@ -125,9 +126,9 @@ export class LiveEvents {
 
   /** Sessions or their services may have changed: look now rather than at the next tick. */
   sessionsChanged(): void {
-    if (this.#listeners.size === 0) return;
-    const sessions = this.#sources.sessions();
-    for (const listener of [...this.#listeners]) this.#tellSessions(listener, sessions);
+    if (this.#listeners.size > 0) {
+      this.#tellSessions([...this.#listeners], this.#sources.sessions());
+    }
   }
 
   close(): void {
@@ -151,14 +152,15 @@ export class LiveEvents {
   #schedule(): void {
     this.#cancelTick = this.#sources.clock.after(TICK_MS, () => {
       if (this.#closed || this.#listeners.size === 0) return;
-      this.#tick();
       this.#schedule();
+      this.#tick();
     });
   }
 
   #tick(): void {
-    this.sessionsChanged();
-    const traffic = trafficOf(this.#sources.sessions());
+    const sessions = this.#sources.sessions();
+    this.#tellSessions([...this.#listeners], sessions);
+    const traffic = trafficOf(sessions);
     const changes: Record<string, Traffic> = {};
     for (const [key, now] of traffic) {
       const before = this.#traffic.get(key);
@@ -176,12 +178,21 @@ export class LiveEvents {
     for (const listener of [...this.#listeners]) listener.send(text);
   }
 
-  #tellSessions(listener: Listener, sessions: readonly SessionInfo[]): void {
-    const facts = sessions.map((session) => sessionFacts(session, listener.full));
-    const shape = shapeOf(facts);
-    if (shape === listener.shape) return;
-    listener.shape = shape;
-    listener.send(event("sessions", facts));
+  /** Works the facts out once for each kind of listener, however many there are. */
+  #tellSessions(listeners: readonly Listener[], sessions: readonly SessionInfo[]): void {
+    for (const full of [true, false]) {
+      const alike = listeners.filter((listener) => listener.full === full);
+      if (alike.length === 0) continue;
+      const facts = sessions.map((session) => sessionFacts(session, full));
+      const shape = shapeOf(facts);
+      const behind = alike.filter((listener) => listener.shape !== shape);
+      if (behind.length === 0) continue;
+      const text = event("sessions", facts);
+      for (const listener of behind) {
+        listener.shape = shape;
+        listener.send(text);
+      }
+    }
   }
 }
 

@@ -118,6 +118,7 @@ export class ServicesPane {
     const id = [session.id, service.namespace, service.name, service.pod ?? ""].join("/");
     const keys = service.ports.map((port) => portKey(session.id, service, port));
     const spark = new Sparkline();
+    let drawn = "";
     const live = el("span", {
       class: "live",
       title: "Ready pods and open connections, or throughput",
@@ -170,6 +171,10 @@ export class ServicesPane {
         .concat(service.names).join(" ").toLowerCase(),
       refresh: () => {
         const now = this.#traffic.rates(keys);
+        // Most services are quiet most of the time.
+        const quiet = now.history.length === 0 ? String(now.connections) : "";
+        if (quiet !== "" && quiet === drawn) return;
+        drawn = quiet;
         spark.draw(now.history);
         const flows = now.down + now.up > 0;
         // In the same place, so that nothing moves when traffic begins and ends.

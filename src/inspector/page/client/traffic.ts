@@ -5,7 +5,7 @@ const SECONDS = 60;
 
 interface Known {
   now: Traffic;
-  /** When `now` was learnt; the last tick it was counted for. */
+  /** Bytes learnt of since the last tick. */
   down: number;
   up: number;
 }
@@ -22,6 +22,8 @@ export interface Rates {
 export class TrafficBook {
   readonly #ports = new Map<string, Known>();
   readonly #history = new Map<string, number[]>();
+  /** Bytes down and up in the last second. */
+  readonly #last = new Map<string, readonly [number, number]>();
 
   /** Figures as they are in a listing of the sessions. */
   reset(sessions: readonly SessionFacts[], keyOf: (session: string, at: PortAt) => string): void {
@@ -42,6 +44,7 @@ export class TrafficBook {
       if (seen.has(key)) continue;
       this.#ports.delete(key);
       this.#history.delete(key);
+      this.#last.delete(key);
     }
   }
 
@@ -67,24 +70,21 @@ export class TrafficBook {
     }
   }
 
-  readonly #last = new Map<string, readonly [number, number]>();
-
   /** The sum over some ports. */
   rates(keys: readonly string[]): Rates {
     let [connections, down, up] = [0, 0, 0];
-    const history = new Array<number>(SECONDS).fill(0);
-    let any = false;
+    let history: number[] = [];
     for (const key of keys) {
       connections += this.#ports.get(key)?.now[0] ?? 0;
       const points = this.#history.get(key);
       if (points === undefined) continue;
-      any = true;
+      if (history.length === 0) history = new Array<number>(SECONDS).fill(0);
       const [lastDown, lastUp] = this.#last.get(key) ?? [0, 0];
       down += lastDown;
       up += lastUp;
       for (const [at, value] of points.entries()) history[SECONDS - points.length + at]! += value;
     }
-    return { connections, down, up, history: any ? history : [] };
+    return { connections, down, up, history };
   }
 
   figures(key: string): Traffic {
