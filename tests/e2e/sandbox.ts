@@ -164,6 +164,23 @@ export class Sandbox {
     return stdout.split("\n").filter((line) => line !== "").map(Number);
   }
 
+  /** pids, as seen from outside, of the living processes whose name is `name`. */
+  processes(name: string): number[] {
+    const space = Deno.readLinkSync(`/proc/${this.inside}/ns/pid`);
+    const found: number[] = [];
+    for (const { name: entry } of Deno.readDirSync("/proc")) {
+      if (!/^\d+$/.test(entry)) continue;
+      try {
+        const stat = Deno.readTextFileSync(`/proc/${entry}/stat`);
+        if (!stat.includes(`(${name}) `) || stat.includes(`(${name}) Z`)) continue;
+        if (Deno.readLinkSync(`/proc/${entry}/ns/pid`) === space) found.push(Number(entry));
+      } catch {
+        // It has ended.
+      }
+    }
+    return found;
+  }
+
   async kill(pid: number, signal: string): Promise<void> {
     await this.run(["sh", "-c", `kill -${signal} ${pid}`]);
   }

@@ -58,12 +58,16 @@ export class ClusterProcess implements Control {
   #clusterIPs = 0;
   #statsId = 0;
   #stats = new Map<number, (stats: GatewayStats) => void>();
+  readonly #changes = new Map<string, number>();
 
   constructor(readonly config: ServerConfig, prefix: string) {
     const { timings } = config;
     this.#delayMs = config.delayMs;
     this.access = new Access(config.users);
     this.watches = new Watches(this.store, timings.bookmarkMs);
+    this.store.listen(({ name }) => {
+      this.#changes.set(name, (this.#changes.get(name) ?? 0) + 1);
+    });
     this.kubelet = new Kubelet(this.store, {
       timings,
       prefix,
@@ -485,11 +489,13 @@ export class ClusterProcess implements Control {
       ...await this.#gatewayStats(),
       requests: Object.fromEntries(this.api.counters),
       watches: this.watches.list(),
+      changes: Object.fromEntries(this.#changes),
     };
   }
 
   resetCounters(): Promise<null> {
     this.api.counters.clear();
+    this.#changes.clear();
     return Promise.resolve(null);
   }
 }

@@ -19,6 +19,8 @@ export interface Counters extends GatewayStats {
   /** Requests by `VERB /path`. */
   readonly requests: Readonly<Record<string, number>>;
   readonly watches: readonly { readonly resource: string; readonly namespace: string }[];
+  /** Changes of objects, by resource: what a watch of everything would have been sent. */
+  readonly changes: Readonly<Record<string, number>>;
 }
 
 /**

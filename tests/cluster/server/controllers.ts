@@ -15,6 +15,8 @@ export class Controllers implements ControllerContext {
   readonly #dirty = new Set<string>();
   /** Dependents by the uid of their owner: `resource/namespace/name`. */
   readonly #dependents = new Map<string, Set<string>>();
+  /** Services by `namespace/label=value` of the first pair of their selector. */
+  readonly #selectors = new Map<string, Set<string>>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   readonly #deployments: DeploymentController;
   readonly #workloads: WorkloadController;
@@ -89,18 +91,37 @@ export class Controllers implements ControllerContext {
     }
     if (resource === PODS) {
       // A status change that no Service can see needs no new slices.
-      for (const service of this.store.values(SERVICES, namespace)) {
-        const selector = service.spec.selector;
-        if (!selector) continue;
-        const matches = selectorMatcher({ matchLabels: selector });
-        if (matches(event.object) || (event.before && matches(event.before))) {
-          this.#mark("services", namespace, service.metadata.name);
-        }
+      for (const pod of [event.object, event.before]) {
+        for (const name of this.#selecting(namespace, pod)) this.#mark("services", namespace, name);
       }
       return;
     }
+    if (resource === SERVICES) this.#index(event);
     if (event.type === "DELETED") this.#collect(metadata.uid);
     this.#mark(resource.name, namespace, metadata.name);
+  }
+
+  #index({ type, object, before }: StoreEvent): void {
+    for (const service of [before, object]) {
+      const [first] = Object.entries(service?.spec.selector ?? {});
+      if (!service || !first) continue;
+      const { namespace, name } = service.metadata;
+      const key = `${namespace}/${first.join("=")}`;
+      let names = this.#selectors.get(key);
+      if (!names) this.#selectors.set(key, names = new Set());
+      if (service === object && type !== "DELETED") names.add(name);
+      else names.delete(name);
+    }
+  }
+
+  /** Names of the Services that select the pod. */
+  *#selecting(namespace: string, pod: Obj | undefined): Iterable<string> {
+    for (const [label, value] of Object.entries(pod?.metadata.labels ?? {})) {
+      for (const name of this.#selectors.get(`${namespace}/${label}=${value}`) ?? []) {
+        const service = this.store.get(SERVICES, namespace, name);
+        if (service && selectorMatcher({ matchLabels: service.spec.selector })(pod!)) yield name;
+      }
+    }
   }
 
   /** Garbage collection of what the deleted object owned. */

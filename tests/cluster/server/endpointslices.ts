@@ -55,7 +55,9 @@ export class EndpointSliceController {
   #groups(service: Obj, family: string): Map<string, Group> {
     const matches = selectorMatcher({ matchLabels: service.spec.selector });
     const groups = new Map<string, Group>();
-    for (const pod of this.context.store.values(PODS, service.metadata.namespace)) {
+    const { store } = this.context;
+    const { namespace } = service.metadata;
+    for (const pod of store.labelled(PODS, namespace, service.spec.selector)) {
       const ip = pod.status?.podIP;
       if (!ip || !matches(pod)) continue;
       if (pod.status.phase === "Failed" || pod.status.phase === "Succeeded") continue;

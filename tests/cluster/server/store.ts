@@ -18,6 +18,8 @@ interface Shelf {
   readonly resource: Resource;
   readonly objects: Map<string, Obj>;
   readonly byNamespace: Map<string, Map<string, Obj>>;
+  /** By `namespace/label=value`. */
+  readonly byLabel: Map<string, Map<string, Obj>>;
   history: StoreEvent[];
   /** Events up to this version are forgotten. */
   floor: number;
@@ -37,7 +39,14 @@ export class Store {
   #shelf(resource: Resource): Shelf {
     let shelf = this.#shelves.get(resource.name);
     if (!shelf) {
-      shelf = { resource, objects: new Map(), byNamespace: new Map(), history: [], floor: 0 };
+      shelf = {
+        resource,
+        objects: new Map(),
+        byNamespace: new Map(),
+        byLabel: new Map(),
+        history: [],
+        floor: 0,
+      };
       this.#shelves.set(resource.name, shelf);
     }
     return shelf;
@@ -65,6 +74,29 @@ export class Store {
     return namespace === ""
       ? shelf.objects.values()
       : shelf.byNamespace.get(namespace)?.values() ?? [];
+  }
+
+  /** Those that carry at least the first of these labels; all of the namespace without any. */
+  labelled(
+    resource: Resource,
+    namespace: string,
+    labels: Readonly<Record<string, string>>,
+  ): Iterable<Obj> {
+    const [first] = Object.entries(labels);
+    if (first === undefined) return this.values(resource, namespace);
+    return this.#shelf(resource).byLabel.get(`${namespace}/${first.join("=")}`)?.values() ?? [];
+  }
+
+  #label(shelf: Shelf, object: Obj | undefined, add: boolean): void {
+    const { namespace = "", name, labels = {} } = object?.metadata ?? {};
+    for (const [label, value] of Object.entries(labels)) {
+      const key = `${namespace}/${label}=${value}`;
+      let inside = shelf.byLabel.get(key);
+      if (!inside) shelf.byLabel.set(key, inside = new Map());
+      if (add) inside.set(name, object!);
+      else inside.delete(name);
+      if (inside.size === 0) shelf.byLabel.delete(key);
+    }
   }
 
   create(resource: Resource, object: Obj): Obj {
@@ -132,6 +164,11 @@ export class Store {
       shelf.objects.set(key, stored);
       inside.set(name, stored);
     }
+    // In place while the labels stay, so that the order stays, too.
+    if (JSON.stringify(before?.metadata.labels) !== JSON.stringify(stored.metadata.labels)) {
+      this.#label(shelf, before, false);
+    }
+    this.#label(shelf, stored, type !== "DELETED");
     const event = { version, type, object: stored, ...(before ? { before } : {}) };
     shelf.history.push(event);
     if (shelf.history.length > HISTORY * 2) {
