@@ -1,0 +1,192 @@
+/** What is measured in rounds against kubectl, and the goals. */
+
+/** The pod's programs, by port. */
+export const PORTS = { http: 8080, echo: 8081, source: 8082, sink: 8083 } as const;
+
+export type Credentials = "token" | "certificate";
+
+/** What one run of load.mjs says. */
+export interface LoadResult {
+  /** Bytes, connections, requests or round trips within the window. */
+  readonly amount: number;
+  readonly seconds: number;
+  /** CPU seconds within the window: `tool`, `gateway`, `pods`, `load`. */
+  readonly cpu: Readonly<Record<string, number>>;
+  /** ms */
+  readonly p50?: number;
+  readonly p99?: number;
+  readonly times?: readonly number[];
+}
+
+export interface Figure {
+  readonly id: string;
+  readonly title: string;
+  readonly unit: string;
+  readonly digits: number;
+  value(result: LoadResult): number;
+  /** Ratio czctl / kubectl to reach: at least, or (`below`) at most. */
+  readonly goal?: Readonly<Record<Credentials, number>>;
+  readonly below?: boolean;
+}
+
+export interface Measure {
+  /** For `--only`. */
+  readonly name: string;
+  readonly port: number;
+  readonly load: Readonly<Record<string, unknown>>;
+  readonly figures: readonly Figure[];
+}
+
+const rate = (result: LoadResult) => result.amount / result.seconds;
+const megabytes = (result: LoadResult) => rate(result) / 1e6;
+const perGigabyte = (result: LoadResult) => result.cpu.tool! / (result.amount / 1e9);
+const microseconds = (result: LoadResult) => result.cpu.tool! / result.amount * 1e6;
+
+function transfer(
+  name: "download" | "upload",
+  connections: number,
+  goals: { speed: Record<Credentials, number>; cpu?: Record<Credentials, number> },
+): Measure {
+  const title = `${name}, ${connections === 1 ? "one connection" : `${connections} connections`}`;
+  return {
+    name,
+    port: name === "download" ? PORTS.source : PORTS.sink,
+    load: { load: name, connections },
+    figures: [
+      {
+        id: `${name}${connections}`,
+        title,
+        unit: "MB/s",
+        digits: 0,
+        value: megabytes,
+        goal: goals.speed,
+      },
+      {
+        id: `${name}${connections}-cpu`,
+        title: `${title}: CPU of the tunnel`,
+        unit: "s/GB",
+        digits: 2,
+        value: perGigabyte,
+        below: true,
+        ...(goals.cpu === undefined ? {} : { goal: goals.cpu }),
+      },
+    ],
+  };
+}
+
+const both = (goal: number): Record<Credentials, number> => ({ token: goal, certificate: goal });
+
+export const MEASURES: readonly Measure[] = [
+  transfer("download", 1, {
+    speed: { token: 2.0, certificate: 1.6 },
+    cpu: { token: 0.4, certificate: 0.6 },
+  }),
+  transfer("download", 8, {
+    speed: { token: 2.0, certificate: 1.6 },
+    cpu: { token: 0.4, certificate: 0.6 },
+  }),
+  // For uploads with a client certificate no goal of its own is set; the token's is taken.
+  transfer("upload", 1, { speed: both(1.5) }),
+  transfer("upload", 8, { speed: both(1.5) }),
+  {
+    name: "connections",
+    port: PORTS.echo,
+    load: { load: "newConnections", connections: 1 },
+    figures: [
+      {
+        id: "new",
+        title: "new connections, one after the other",
+        unit: "/s",
+        digits: 0,
+        value: rate,
+        goal: both(2.0),
+      },
+      {
+        id: "new-p50",
+        title: "new connection and its 1-byte answer, p50",
+        unit: "ms",
+        digits: 2,
+        value: (result) => result.p50!,
+        below: true,
+      },
+      {
+        id: "new-p99",
+        title: "new connection and its 1-byte answer, p99",
+        unit: "ms",
+        digits: 2,
+        value: (result) => result.p99!,
+        below: true,
+        goal: both(0.4),
+      },
+      {
+        id: "new-cpu",
+        title: "new connection: CPU of the tunnel",
+        unit: "µs",
+        digits: 0,
+        value: microseconds,
+        below: true,
+      },
+    ],
+  },
+  {
+    name: "connections",
+    port: PORTS.http,
+    load: { load: "perRequest", connections: 8 },
+    figures: [
+      {
+        id: "per-request",
+        title: "HTTP, a connection per request, 8 at once",
+        unit: "req/s",
+        digits: 0,
+        value: rate,
+        goal: both(2.0),
+      },
+      {
+        id: "per-request-p99",
+        title: "HTTP, a connection per request, 8 at once, p99",
+        unit: "ms",
+        digits: 2,
+        value: (result) => result.p99!,
+        below: true,
+        goal: both(0.4),
+      },
+    ],
+  },
+  {
+    name: "requests",
+    port: PORTS.http,
+    load: { load: "keepAlive", connections: 32 },
+    figures: [
+      {
+        id: "keep-alive",
+        title: "HTTP, 32 keep-alive connections",
+        unit: "req/s",
+        digits: 0,
+        value: rate,
+        goal: both(2.0),
+      },
+      {
+        id: "keep-alive-cpu",
+        title: "HTTP, 32 keep-alive connections: CPU of the tunnel",
+        unit: "µs/req",
+        digits: 0,
+        value: microseconds,
+        below: true,
+      },
+    ],
+  },
+  {
+    name: "echo",
+    port: PORTS.echo,
+    load: { load: "echo" },
+    figures: [{
+      id: "echo",
+      title: "1-byte echo on an open connection, p50",
+      unit: "ms",
+      digits: 3,
+      value: (result) => result.p50!,
+      below: true,
+      goal: both(0.8),
+    }],
+  },
+];
