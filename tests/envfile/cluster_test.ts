@@ -167,5 +167,19 @@ Deno.test("computeEnvironment over the API: rights that are missing are named", 
     });
     const { variables } = await computeEnvironment({ objects, workload });
     assert.equal(variables.get("DB_PASSWORD"), "p@ss'word");
+    // They do not include watching: a change is seen by reading again.
+    const folder = await Deno.makeTempDir();
+    const path = join(folder, "env.sh");
+    const file = await EnvFile.claim(path, { cwd: folder });
+    const monitor = new EnvMonitor({ objects, workload, file, format: "sh" });
+    try {
+      await monitor.start();
+      const edit = configMap(NAMESPACE, "core-config", { LOG_LEVEL: "debug" });
+      await cluster.control.apply({ objects: [edit] });
+      await line(path, "export LOG_LEVEL='debug'", 10_000);
+    } finally {
+      await monitor.close();
+      await Deno.remove(folder, { recursive: true });
+    }
   });
 });
