@@ -1,0 +1,79 @@
+/** Root once: `czctl start` through sudo, then sessions of an ordinary user without it. */
+import assert from "node:assert/strict";
+import { until } from "./sandbox.ts";
+import { e2e, type Scene } from "./scene.ts";
+
+const ns = "sample-project";
+const USER = "tester";
+
+/** An ordinary user of the sandbox who may use sudo without a password, or may not at all. */
+async function withUser(scene: Scene, sudo: boolean) {
+  const { box } = scene;
+  const added = await box.sh(`
+    echo '${USER}:x:12345:12345::/home/${USER}:/bin/sh' >> /etc/passwd
+    echo '${USER}:x:12345:' >> /etc/group
+    echo '${USER}:*:19000:0:99999:7:::' >> /etc/shadow
+    mkdir -p /home/${USER} /etc/sudoers.d && chown 12345:12345 /home/${USER}
+    ${sudo ? `echo '${USER} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/${USER}` : ":"}
+    cp ${scene.cluster.kubeconfig} /home/${USER}/kubeconfig
+    chown 12345 /home/${USER}/kubeconfig`);
+  assert.equal(added.code, 0, added.stderr);
+  const env = { KUBECONFIG: `/home/${USER}/kubeconfig` };
+  const czctl = (...args: string[]) => box.czctl(args, { user: USER, env, cwd: "/" });
+  const done = async (...args: string[]) => {
+    const output = await czctl(...args);
+    assert.equal(output.code, 0, `czctl ${args.join(" ")}: ${output.stdout}${output.stderr}`);
+    return output;
+  };
+  return { czctl, done };
+}
+
+e2e(
+  "start asks for root once; sessions and port 80 need none; --uninstall leaves nothing",
+  async (scene) => {
+    const { box } = scene;
+    const { czctl, done } = await withUser(scene, true);
+    const before = await czctl("teleport", "ns", ns, "--context", "token");
+    assert.equal(before.code, 4, before.stderr);
+    assert.match(before.stderr, /czctl start/);
+
+    const started = await done("start");
+    assert.match(started.stdout, /^czctl needs root once, to install a small helper/);
+    const copy = "/usr/local/libexec/czctl/12345/czfwd";
+    assert.ok(started.stdout.includes(copy));
+    assert.equal((await box.sh(`stat -c '%U %G %a' ${copy}`)).stdout, `root ${USER} 4750\n`);
+    assert.doesNotMatch((await done("start")).stdout, /needs root/);
+
+    // From here on no sudo.
+    await box.sh(`rm /etc/sudoers.d/${USER}`);
+    await done("teleport", "namespace", ns, "--context", "token");
+    const curl = await box.sh("curl -sS -m 10 http://sample-project-web.sample-project/");
+    assert.match(curl.stdout, /^Hello from web-/, curl.stderr);
+    const { helper } = JSON.parse((await done("status", "-o", "json")).stdout);
+    assert.equal(helper.state, "running");
+    assert.equal((await box.sh(`stat -c %U /proc/${helper.pid}`)).stdout, "root\n");
+    await done("session", "close", "--all");
+    assert.deepEqual(await box.hosts(), scene.hostsBefore);
+
+    await box.sh(`echo '${USER} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/${USER}`);
+    const stopped = await done("stop", "--uninstall");
+    assert.ok(stopped.stdout.includes(copy));
+    assert.equal((await box.sh(`test -e ${copy}`)).code, 1);
+    await until("svc has ended", async () => (await box.pidsOf("czfwd")).length === 0);
+  },
+);
+
+e2e(
+  "start without sudo's leave: exit code 4, what root has to run, nothing installed",
+  async (scene) => {
+    const { czctl } = await withUser(scene, false);
+    const refused = await czctl("start");
+    assert.equal(refused.code, 4, refused.stderr);
+    assert.match(
+      refused.stderr,
+      /Have root run: \S+czctl elevate install 12345:12345 \/usr\/local/,
+    );
+    assert.equal((await scene.box.sh("test -e /usr/local/libexec/czctl")).code, 1);
+    assert.equal((await scene.box.pidsOf("czfwd")).length, 0);
+  },
+);
