@@ -64,17 +64,26 @@ function on(signal: Deno.Signal, act: () => void): () => void {
   return () => Deno.removeSignalListener(signal, handler);
 }
 
+/** A program that still runs after this many ms is taken to have started well. */
+const STARTED_MS = 2_000;
+
 /** Starts a program and lets it be; false when it is not there or fails at once. */
 export async function startQuietly(command: string, args: readonly string[]): Promise<boolean> {
+  let child: Deno.ChildProcess;
   try {
-    const child = new Deno.Command(command, {
+    child = new Deno.Command(command, {
       args: [...args],
       stdin: "null",
       stdout: "null",
       stderr: "null",
     }).spawn();
-    return (await child.status).success;
   } catch {
     return false;
   }
+  child.unref();
+  let timer: number | undefined;
+  const late = new Promise<boolean>((resolve) => timer = setTimeout(resolve, STARTED_MS, true));
+  const well = await Promise.race([late, child.status.then((status) => status.success)]);
+  clearTimeout(timer);
+  return well;
 }

@@ -16,6 +16,8 @@ export interface Scene {
 export interface SceneOptions extends ClusterOptions {
   readonly hosts?: string | Uint8Array;
   readonly mount?: "file" | "bind";
+  /** Programs without which the test cannot run and is skipped. */
+  readonly programs?: readonly string[];
 }
 
 /**
@@ -31,7 +33,7 @@ export function e2e(
   Deno.test({
     name,
     // Mount namespaces are root's.
-    ignore: Deno.uid() !== 0,
+    ignore: Deno.uid() !== 0 || !(options.programs ?? []).every(isInstalled),
     fn: async () => {
       await using cluster = await startCluster(options);
       const box = await Sandbox.create({
@@ -61,4 +63,9 @@ export function e2e(
       }
     },
   });
+}
+
+function isInstalled(program: string): boolean {
+  return new Deno.Command("sh", { args: ["-c", 'command -v "$0"', program], stdout: "null" })
+    .outputSync().success;
 }

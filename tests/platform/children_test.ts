@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { CannotStart, runInForeground } from "../../src/platform/children.ts";
+import { CannotStart, runInForeground, startQuietly } from "../../src/platform/children.ts";
 
 const env = { PATH: "/usr/bin:/bin" };
 
@@ -46,3 +46,21 @@ for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {
     await reader.cancel();
   });
 }
+
+Deno.test("startQuietly() tells what fails at once", async () => {
+  assert.equal(await startQuietly("/nonexistent/x", []), false);
+  assert.equal(await startQuietly("sh", ["-c", "exit 3"]), false);
+  assert.equal(await startQuietly("sh", ["-c", "exit 0"]), true);
+});
+
+Deno.test({
+  name: "startQuietly() does not wait for a browser that stays open",
+  // The program is meant to outlive the call.
+  sanitizeResources: false,
+  sanitizeOps: false,
+  fn: async () => {
+    const started = performance.now();
+    assert.equal(await startQuietly("sleep", ["4"]), true);
+    assert.ok(performance.now() - started < 3_500);
+  },
+});
