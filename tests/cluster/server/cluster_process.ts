@@ -3,7 +3,7 @@ import type { ChildProcess } from "node:child_process";
 import cluster from "node:cluster";
 import { createServer as createHttpServer, type Server } from "node:http";
 import { createServer as createTcpServer, type Server as TcpServer } from "node:net";
-import { readFileSync, statSync } from "node:fs";
+import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Buffer } from "node:buffer";
@@ -508,12 +508,15 @@ const METHODS = new Set<keyof Control>([
 ]);
 
 let running: ClusterProcess | undefined;
+let folder: string | undefined;
 
 /** Reads the configuration (one line of JSON) from stdin; ends when stdin ends. */
 export async function runCluster(): Promise<void> {
   let text = "";
   const stop = () => {
     running?.close();
+    // The starter may be dead; if it is not, it finds the folder gone, which is as good.
+    if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
     process.exit(0);
   };
   process.stdin.setEncoding("utf8");
@@ -529,6 +532,7 @@ export async function runCluster(): Promise<void> {
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
   const config: ServerConfig = JSON.parse(line);
+  folder = config.folder;
   const { prefix } = await claimPrefix();
   running = new ClusterProcess(config, prefix);
   const ready = await running.start();

@@ -12,7 +12,12 @@ import {
   request as httpRequest,
   type ServerResponse,
 } from "node:http";
-import { createServer } from "node:https";
+import {
+  constants as HTTP2,
+  createSecureServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+} from "node:http2";
 import { createServer as createTcpServer, type Socket } from "node:net";
 import type { TLSSocket } from "node:tls";
 import { constants } from "node:crypto";
@@ -64,20 +69,25 @@ export class Gateway {
 
   listen(): void {
     const { config } = this;
-    const server = createServer({
+    // HTTP/2 where the client offers it, as a real API server; upgrades need HTTP/1.1.
+    const server = createSecureServer({
+      allowHTTP1: true,
+      settings: { maxConcurrentStreams: 250 },
       cert: config.certPem,
       key: config.keyPem,
       ca: config.caPem,
       requestCert: true,
       rejectUnauthorized: false,
-      noDelay: true,
       minVersion: "TLSv1.2",
+      // AES-128 first, as Go's servers have it; OpenSSL would begin with AES-256.
+      honorCipherOrder: true,
+      ciphers: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384:" +
+        "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384",
       // The peer's certificate must be there on every connection.
       secureOptions: constants.SSL_OP_NO_TICKET,
     }, (request, response) => this.#proxy(request, response));
-    server.keepAliveTimeout = 0;
-    server.requestTimeout = 0;
-    server.headersTimeout = 0;
+    Object.assign(server, { keepAliveTimeout: 0, requestTimeout: 0, headersTimeout: 0 });
+    server.on("sessionError", () => {});
     server.on("upgrade", (request, socket, head) => {
       void this.#upgrade(request, socket as TLSSocket, head);
     });
@@ -104,9 +114,10 @@ export class Gateway {
   }
 
   /** The request's headers for the API process, with who the client's certificate says he is. */
-  #headers(request: IncomingMessage): IncomingHttpHeaders {
+  #headers(request: IncomingMessage | Http2ServerRequest): IncomingHttpHeaders {
     const socket = request.socket as TLSSocket;
-    let peer = this.#peers.get(socket);
+    const owner = "stream" in request ? request.stream.session ?? socket : socket;
+    let peer = this.#peers.get(owner);
     if (peer === undefined) {
       const subject = socket.getPeerCertificate()?.subject;
       peer = subject === undefined ? "" : encodeURIComponent(JSON.stringify({
@@ -114,17 +125,27 @@ export class Gateway {
         organizations: [subject.O ?? []].flat(),
         trusted: socket.authorized,
       }));
-      this.#peers.set(socket, peer);
+      this.#peers.set(owner, peer);
     }
     const headers: IncomingHttpHeaders = {};
     for (const [name, value] of Object.entries(request.headers)) {
-      if (!HOP.has(name)) headers[name] = value;
+      if (!HOP.has(name) && !name.startsWith(":")) headers[name] = value;
     }
     if (peer !== "") headers[PEER_HEADER] = peer;
     return headers;
   }
 
-  #proxy(request: IncomingMessage, response: ServerResponse): void {
+  #proxy(
+    request: IncomingMessage | Http2ServerRequest,
+    answerTo: ServerResponse | Http2ServerResponse,
+  ): void {
+    // Both have what is used here; their types just do not meet.
+    const response = answerTo as ServerResponse;
+    const fail = () => {
+      // What a cut connection is in HTTP/1.1, RST_STREAM is in HTTP/2.
+      if ("stream" in answerTo) answerTo.stream.close(HTTP2.NGHTTP2_INTERNAL_ERROR);
+      else answerTo.destroy();
+    };
     const upstream = httpRequest({
       socketPath: this.config.socketPath,
       path: request.url,
@@ -140,10 +161,10 @@ export class Gateway {
       // A watch sends its head before the first event.
       response.flushHeaders();
       answer.pipe(response);
-      answer.on("aborted", () => response.destroy());
-      answer.on("error", () => response.destroy());
+      answer.on("aborted", fail);
+      answer.on("error", fail);
     });
-    upstream.on("error", () => response.destroy());
+    upstream.on("error", fail);
     response.on("close", () => upstream.destroy());
     request.pipe(upstream);
   }
