@@ -100,6 +100,8 @@ async function stamp(folder: string): Promise<void> {
 async function commit(): Promise<string> {
   const given = Deno.env.get("CZCTL_COMMIT");
   if (given && /^[0-9a-f]{7,40}$/.test(given)) return given.slice(0, 12);
+  // An unpacked archive may lie inside somebody else's repository.
+  if (await git(["rev-parse", "--show-prefix"]) !== "") return "unknown";
   const head = await git(["rev-parse", "--short=12", "HEAD"]);
   if (head === undefined || head === "") return "unknown";
   const changes = await git(["status", "--porcelain", "--untracked-files=no"]);
