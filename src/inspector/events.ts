@@ -12,8 +12,8 @@ const FLUSH_MS = 200;
 const HEARTBEAT_MS = 15_000;
 /** Listeners at once, of each kind: one kind cannot shut the other out. */
 const MAX_LISTENERS = 16;
-/** Events a listener may lag behind before it is dropped (it reconnects). */
-const MAX_BACKLOG = 256;
+/** Bytes a listener may lag behind before it is dropped (a page then reconnects). */
+const MAX_BACKLOG = 1024 * 1024;
 
 export interface EventSources {
   readonly clock: Clock;
@@ -79,7 +79,7 @@ export class LiveEvents {
           }
         };
         const send = (text: string) => {
-          if ((controller.desiredSize ?? 0) < -MAX_BACKLOG) return end();
+          if ((controller.desiredSize ?? 0) <= -MAX_BACKLOG) return end();
           controller.enqueue(encoder.encode(text));
         };
         listener = { full, send, end, shape: "" };
@@ -93,7 +93,7 @@ export class LiveEvents {
         }
       },
       cancel: remove,
-    });
+    }, new ByteLengthQueuingStrategy({ highWaterMark: 0 }));
     return answer(200, stream, { "content-type": "text/event-stream" });
   }
 

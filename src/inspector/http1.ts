@@ -166,10 +166,15 @@ export class MessageReader {
 
   /** The line up to here without its end, as one byte per character. */
   #takeLine(last: Uint8Array): string {
-    const text = latin1(this.#line.subarray(0, this.#lineSize)) + latin1(last);
+    let text: string;
+    if (this.#lineSize === 0) text = latin1(last);
+    else {
+      this.#keepLine(last);
+      text = latin1(this.#line.subarray(0, this.#lineSize));
+      this.#line = new Uint8Array(0);
+      this.#lineSize = 0;
+    }
     this.#headSize += text.length + 1;
-    if (this.#lineSize > 0) this.#line = new Uint8Array(0);
-    this.#lineSize = 0;
     return text.endsWith("\r") ? text.slice(0, -1) : text;
   }
 

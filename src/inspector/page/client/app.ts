@@ -108,6 +108,9 @@ function start(): void {
     if (!document.hidden) services.refresh();
   }, 1000);
 
+  // A token nobody uses for half a day ends; a page left open overnight uses it.
+  setInterval(() => void server.status().catch(() => {}), 60 * 60_000);
+
   listenToKeys({
     "/": ["Filter by path", () => requests.focusFilter()],
     j: ["Next request", () => requests.step(1)],

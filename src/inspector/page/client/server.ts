@@ -38,5 +38,6 @@ export const server = {
     (await ask<{ value: string }>(`${one(id)}/secret?field=${field}`)).value,
   replay: (id: string) => send<{ status: number; id?: string }>("api/requests/http", { id }),
   clear: () => ask<void>("api/requests/http", { method: "DELETE" }),
+  status: () => ask<unknown>("api/status"),
   capture: (mode: CaptureMode) => send<unknown>("api/capture", { mode }),
 };
