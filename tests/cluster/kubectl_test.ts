@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type Cluster, configMap, cronJob, daemonSet, job, startCluster } from "./mod.ts";
+import { type Cluster, cronJob, daemonSet, job, startCluster } from "./mod.ts";
 import { eventually, podOf } from "./harness.ts";
 import { everyKubectl, type Kubectl } from "./kubectl.ts";
 
@@ -189,13 +189,12 @@ for (const tool of tools) {
       }
       const got = await kubectl(tool, cluster, "-n", NS, "get", "svc", "extra", "-o", "json");
       assert.equal(JSON.parse(got.stdout).spec.ports[0].port, 81);
-      // `create configmap` of newer kubectls sends protobuf, which this server does not take.
-      await Deno.writeTextFile(
-        file,
-        JSON.stringify({ ...configMap(NS, "made", { a: "b" }), apiVersion: "v1" }),
-      );
-      const made = await kubectl(tool, cluster, "create", "--validate=false", "-f", file);
+      // Newer kubectls send protobuf here.
+      const literal = ["configmap", "made", "--from-literal=a=b"];
+      const made = await kubectl(tool, cluster, "-n", NS, "create", ...literal);
       assert.equal(made.code, 0, made.stderr);
+      const map = await kubectl(tool, cluster, "-n", NS, "get", "cm", "made", "-o", "json");
+      assert.deepEqual(JSON.parse(map.stdout).data, { a: "b" });
       for (
         const victim of ["service/extra", "configmap/made", `pod/${await podOf(cluster, "web")}`]
       ) {
@@ -208,6 +207,11 @@ for (const tool of tools) {
       const exec = await kubectl(tool, cluster, "--context", "exec", "-n", NS, "get", "pods");
       // 1.20 knows only older versions of the exec plugin protocol.
       if (tool.version !== "1.20") assert.equal(exec.code, 0, exec.stderr);
+      const may = async (...question: string[]) =>
+        (await kubectl(tool, cluster, "--context", "least", "-n", NS, "auth", "can-i", ...question))
+          .stdout.trim();
+      assert.equal(await may("create", "pods", "--subresource=portforward"), "yes");
+      assert.equal(await may("get", "secrets"), "no");
       const none = await kubectl(tool, cluster, "--context", "none", "-n", NS, "get", "svc");
       assert.equal(
         none.stderr.trim(),

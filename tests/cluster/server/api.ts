@@ -12,6 +12,7 @@ import type { Obj } from "./json.ts";
 import type { Kubelet } from "./kubelet.ts";
 import { applyPatch } from "./patch.ts";
 import { apiVersion, findResource, type Resource, resourceNamed, REVIEWS } from "./resources.ts";
+import { PROTOBUF, readProtobuf } from "./protobuf.ts";
 import { fieldMatcher, labelMatcher, type Matcher } from "./selectors.ts";
 import {
   ApiError,
@@ -623,12 +624,15 @@ function checkKind(resource: Resource, object: Obj): void {
 
 function parseJson(request: IncomingMessage, body: Buffer): Obj {
   const type = String(request.headers["content-type"] ?? "application/json").split(";")[0]!.trim();
-  if (type !== "application/json" && type !== "application/yaml") {
-    throw unsupportedMediaType(["application/json", "application/yaml"]);
-  }
   try {
+    if (type === PROTOBUF) {
+      const object = readProtobuf(body);
+      if (object) return object;
+    }
+    if (type !== "application/json") throw unsupportedMediaType(["application/json"]);
     return JSON.parse(body.toString());
   } catch (error) {
+    if (error instanceof ApiError) throw error;
     throw badRequest(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
   }
 }
