@@ -7,6 +7,8 @@ import tls from "node:tls";
  * streams on the way of a byte.
  */
 export interface ByteConn {
+  /** False when Node's streams carry the bytes, which is slower. */
+  readonly direct: boolean;
   /** Reads into `into`; null at the end of input. Rejects when the connection broke. */
   read(into: Uint8Array): Promise<number | null>;
   /** Writes some of `bytes` and says how many. Rejects when the connection broke. */
@@ -19,8 +21,11 @@ export interface ByteConn {
 
 /** A TCP connection that can still become a TLS one. */
 export interface TcpConn extends ByteConn {
-  /** After this only the returned connection may be used. Rejects when the handshake fails. */
-  startTls(options: TlsOptions): Promise<ByteConn>;
+  /**
+   * After this only the returned connection may be used. Rejects when the
+   * handshake fails, or with the signal's reason; the connection is closed then.
+   */
+  startTls(options: TlsOptions, signal: AbortSignal): Promise<ByteConn>;
 }
 
 export interface TlsOptions {
@@ -64,20 +69,30 @@ async function connectDeno(host: string, port: number, signal?: AbortSignal): Pr
   conn.setKeepAlive(true);
   return {
     ...fromDeno(conn),
-    async startTls(options) {
+    async startTls(options, signal) {
       const secure = await Deno.startTls(conn, {
         hostname: options.serverName,
         ...(options.ca === undefined ? {} : { caCerts: [options.ca] }),
       });
-      try {
-        await secure.handshake();
-      } catch (error) {
-        closeQuietly(secure);
-        throw error;
-      }
+      await handshake(secure, () => closeQuietly(secure), signal);
       return fromDeno(secure);
     },
   };
+}
+
+/** Finishes a handshake, or closes the connection and rejects. */
+async function handshake(conn: Deno.TlsConn, close: () => void, signal: AbortSignal) {
+  signal.addEventListener("abort", close, { once: true });
+  try {
+    signal.throwIfAborted();
+    await conn.handshake();
+  } catch (error) {
+    close();
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", close);
+  }
 }
 
 function closeQuietly(resource: { close(): void }): void {
@@ -91,6 +106,7 @@ function closeQuietly(resource: { close(): void }): void {
 /** The connection with exactly the four calls of ByteConn, each a direct call. */
 function fromDeno(conn: Deno.Conn): ByteConn {
   return {
+    direct: true,
     read: (into) => conn.read(into),
     write: (bytes) => conn.write(bytes),
     closeWrite: () => conn.closeWrite(),
@@ -115,49 +131,99 @@ function connectNode(host: string, port: number, signal?: AbortSignal): Promise<
     });
     socket.once("connect", () => {
       signal?.removeEventListener("abort", onAbort);
-      const direct = innerConn(socket);
+      const direct = innerConn(handleOf(socket));
       const conn = direct === undefined ? fromNodeSocket(socket) : {
         ...fromDeno(direct),
         close: () => socket.destroy(),
       };
-      resolve({ ...conn, startTls: (options) => startNodeTls(socket, options) });
+      resolve({ ...conn, startTls: (options, signal) => startNodeTls(socket, options, signal) });
     });
   });
 }
 
-function startNodeTls(raw: net.Socket, options: TlsOptions): Promise<ByteConn> {
+async function startNodeTls(
+  raw: net.Socket,
+  options: TlsOptions,
+  signal: AbortSignal,
+): Promise<ByteConn> {
+  if (unanswered >= MAX_UNANSWERED) {
+    raw.destroy();
+    throw new Error("Too many TLS handshakes are still without an answer");
+  }
   // The TLS socket takes over this handle. With reading kept from starting, the
   // connection inside is ours alone once the handshake is done.
-  const handle = innerConn(raw) === undefined ? undefined : handleOf(raw);
-  if (handle !== undefined) handle.readStart = () => 0;
+  const handle = handleOf(raw);
+  const direct = innerConn(handle) !== undefined;
+  if (direct) handle!.readStart = () => 0;
+  const socket = tls.connect({
+    socket: raw,
+    // `host` verifies an address too; `servername` may only be a name (RFC 6066).
+    host: options.serverName,
+    ...(net.isIP(options.serverName) ? {} : { servername: options.serverName }),
+    ...(options.ca === undefined ? {} : { ca: options.ca }),
+    ...(options.cert === undefined ? {} : { cert: options.cert }),
+    ...(options.key === undefined ? {} : { key: options.key }),
+    rejectUnauthorized: !options.insecureSkipVerify,
+  });
+  const close = () => {
+    socket.destroy();
+    raw.destroy();
+  };
+  try {
+    await secured(socket, raw, close, signal);
+  } catch (error) {
+    if (signal.aborted && direct) closeLate(socket, handle!);
+    throw error;
+  }
+  const inner = direct ? innerConn(handle) as Deno.TlsConn : undefined;
+  if (typeof inner?.handshake !== "function") {
+    if (direct) delete handle!.readStart;
+    return fromNodeSocket(socket);
+  }
+  // Node tells of a secure connection after a failed handshake, too.
+  await handshake(inner, close, signal);
+  return { ...fromDeno(inner), close };
+}
+
+/** Handshakes given up that the runtime still waits for. */
+let unanswered = 0;
+/** Each holds a file descriptor, so there is an end to them. */
+const MAX_UNANSWERED = 64;
+
+/**
+ * A handshake cannot be called off: the connection inside is out of reach
+ * until it has ended one way or the other. It is closed then.
+ */
+function closeLate(socket: tls.TLSSocket, handle: Handle): void {
+  unanswered++;
+  socket.once("secureConnect", () => {
+    unanswered--;
+    const conn = innerConn(handle);
+    if (conn !== undefined) closeQuietly(conn);
+  });
+}
+
+/** Waits for the event. Errors after it are told by reads and writes. */
+function secured(
+  socket: tls.TLSSocket,
+  raw: net.Socket,
+  close: () => void,
+  signal: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const socket = tls.connect({
-      socket: raw,
-      // `host` verifies an address too; `servername` may only be a name (RFC 6066).
-      host: options.serverName,
-      ...(net.isIP(options.serverName) ? {} : { servername: options.serverName }),
-      ...(options.ca === undefined ? {} : { ca: options.ca }),
-      ...(options.cert === undefined ? {} : { cert: options.cert }),
-      ...(options.key === undefined ? {} : { key: options.key }),
-      rejectUnauthorized: !options.insecureSkipVerify,
-    });
-    // Errors after the handshake are told by reads and writes.
-    socket.on("error", reject);
-    raw.once("close", () => reject(new Error("Connection closed during the TLS handshake")));
+    const fail = (error: unknown) => {
+      signal.removeEventListener("abort", onAbort);
+      close();
+      reject(error);
+    };
+    const onAbort = () => fail(signal.reason);
+    if (signal.aborted) return onAbort();
+    signal.addEventListener("abort", onAbort, { once: true });
+    socket.on("error", fail);
+    raw.once("close", () => fail(new Error("Connection closed during the TLS handshake")));
     socket.once("secureConnect", () => {
-      const inner = handle === undefined ? undefined : innerConn(socket) as Deno.TlsConn;
-      if (typeof inner?.handshake !== "function") {
-        if (handle !== undefined) delete handle.readStart;
-        return resolve(fromNodeSocket(socket));
-      }
-      // The event comes after a failed handshake, too.
-      inner.handshake().then(
-        () => resolve({ ...fromDeno(inner), close: () => socket.destroy() }),
-        (error) => {
-          socket.destroy();
-          reject(error);
-        },
-      );
+      signal.removeEventListener("abort", onAbort);
+      resolve();
     });
   });
 }
@@ -168,8 +234,7 @@ function startNodeTls(raw: net.Socket, options: TlsOptions): Promise<ByteConn> {
  * Undefined when this runtime is built differently: then Node's streams do the
  * work, only slower.
  */
-function innerConn(socket: net.Socket): Deno.Conn | undefined {
-  const handle = handleOf(socket);
+function innerConn(handle: Handle | undefined): Deno.Conn | undefined {
   if (handle === undefined) return undefined;
   const field = Object.getOwnPropertySymbols(handle)
     .find((symbol) => symbol.description === "kStreamBaseField");
@@ -180,7 +245,9 @@ function innerConn(socket: net.Socket): Deno.Conn | undefined {
   return whole ? conn : undefined;
 }
 
-function handleOf(socket: net.Socket): Record<PropertyKey, unknown> | undefined {
+type Handle = Record<PropertyKey, unknown>;
+
+function handleOf(socket: net.Socket): Handle | undefined {
   return Reflect.get(socket, "_handle") ?? undefined;
 }
 
@@ -201,6 +268,7 @@ function fromNodeSocket(socket: net.Socket): ByteConn {
   socket.on("error", onError);
   let listening = false;
   return {
+    direct: false,
     async read(into) {
       if (!listening) {
         // Only now: a socket that is to become a TLS one must not be read before.

@@ -44,18 +44,13 @@ export async function dial(target: ApiTarget, signal: AbortSignal): Promise<Byte
     signal.throwIfAborted();
     if (target.tls === undefined) return tcp;
     const { tls } = target;
-    const secure = await tcp.startTls({
+    return await tcp.startTls({
       serverName: tls.serverName ?? target.host,
       insecureSkipVerify: tls.insecureSkipVerify,
       ...(tls.ca === undefined ? {} : { ca: tls.ca }),
       ...(tls.cert === undefined ? {} : { cert: tls.cert }),
       ...(tls.key === undefined ? {} : { key: tls.key }),
-    });
-    if (signal.aborted) {
-      secure.close();
-      signal.throwIfAborted();
-    }
-    return secure;
+    }, signal);
   } catch (error) {
     tcp?.close();
     if (error instanceof TunnelError) throw error;

@@ -1,0 +1,316 @@
+import assert from "node:assert/strict";
+import { silentLogger } from "../../src/model/log.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { clientCertificateProblem } from "../../src/platform/client_certificate.ts";
+import { dial } from "../../src/tunnel/dial.ts";
+import { TunnelEngine } from "../../src/tunnel/engine.ts";
+import { TunnelError } from "../../src/tunnel/errors.ts";
+import { deployment, startCluster } from "../cluster/mod.ts";
+import { closeQuietly, echo, join, text, writeAll } from "./peer.ts";
+import { Client, endpoint, withBed, within } from "./support.ts";
+import { NS, targetsOf } from "./test_cluster.ts";
+
+// Made by openssl: an X.509 version 1 certificate and its key, of no other use.
+const V1_CERT = `-----BEGIN CERTIFICATE-----
+MIIBFTCBvQIUUNXnxvNwtFYEG83rZwlTLYXn67IwCgYIKoZIzj0EAwIwDTELMAkG
+A1UEAwwCY2EwHhcNMjYxMTIzMDEzMTIyWhcNMjYxMjIzMDEzMTIyWjAPMQ0wCwYD
+VQQDDAR1c2VyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAESDU0LUw+UEZMqUSD
+4InXaCHFVsSEqBI5FlbDLW/eah6f/MaI5ADP6kw8i28YUy56nWV4PD97aIq9YWEE
+akbw2jAKBggqhkjOPQQDAgNHADBEAiByfMqy7ryuBRnMYZXZakGmz22ozBjCmgqc
+h0ajN1X1aAIgGXx7MOBNDeGiDOQoRu368qvZlahVGCUO64eG+s51RwE=
+-----END CERTIFICATE-----`;
+const V1_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg1S/KJxWd6NrRASD3
+PtQmxZkYM71Uxgw3ufDJdZymFCahRANCAARINTQtTD5QRkypRIPgiddoIcVWxISo
+EjkWVsMtb95qHp/8xojkAM/qTDyLbxhTLnqdZXg8P3toir1hYQRqRvDa
+-----END PRIVATE KEY-----`;
+const OTHER_KEY = `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgGQEbUZRPpsdqb0Rc
+YjqX2Xrjwc8b1F8oJgJr0GIkek+hRANCAAQJJj3NxKc4FjqbG1tdx9eH3tKwjhD1
+flmTmOTIwH+WKdPDaTTCePJ56P6ENR+53gRPRmOnnnmsjtr5qWspZjYR
+-----END PRIVATE KEY-----`;
+const V3_CERT = `-----BEGIN CERTIFICATE-----
+MIIBdTCCARugAwIBAgIUUNXnxvNwtFYEG83rZwlTLYXn67MwCgYIKoZIzj0EAwIw
+DTELMAkGA1UEAwwCY2EwHhcNMjYxMTIzMDEzMjIxWhcNMjYxMjIzMDEzMjIxWjAP
+MQ0wCwYDVQQDDAR1c2VyMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAESDU0LUw+
+UEZMqUSD4InXaCHFVsSEqBI5FlbDLW/eah6f/MaI5ADP6kw8i28YUy56nWV4PD97
+aIq9YWEEakbw2qNXMFUwEwYDVR0lBAwwCgYIKwYBBQUHAwIwHQYDVR0OBBYEFLAs
+cKCA92YVQCjTqBToMQU05pinMB8GA1UdIwQYMBaAFC/UKqvn9l4a1gYrNfllm5Ew
+n3VDMAoGCCqGSM49BAMCA0gAMEUCIQC0u9vuQ1Cz8d+R0Yub5s9moq2odzXdacP/
+A0hhamg1qwIgH3sevNUhnjDEKPOsRzHj6Lr0b/DAm1Ok/FJYDLgY6IE=
+-----END CERTIFICATE-----`;
+
+Deno.test("clientCertificateProblem finds what the runtime would panic on", () => {
+  assert.equal(clientCertificateProblem(V3_CERT, V1_KEY), undefined);
+  assert.match(clientCertificateProblem(V1_CERT, V1_KEY) ?? "", /version 1/);
+  assert.match(clientCertificateProblem(V3_CERT, OTHER_KEY) ?? "", /does not fit/);
+  assert.ok(clientCertificateProblem("junk", V1_KEY) !== undefined);
+  assert.ok(clientCertificateProblem(V3_CERT, "junk") !== undefined);
+});
+
+Deno.test("dial reaches a cluster with each kind of TLS, without Node's streams", async () => {
+  await using cluster = await startCluster({
+    fixtures: [deployment(NS, "one", { programs: ["echo=8081"] })],
+  });
+  const signal = AbortSignal.timeout(20_000);
+  for (const context of ["token", "admin"]) {
+    const target = await targetsOf(cluster, context)();
+    const variants = [
+      target,
+      { ...target, tls: { ...target.tls!, serverName: "localhost" } },
+      { ...target, tls: { ...target.tls!, serverName: "wrong.example", insecureSkipVerify: true } },
+    ];
+    for (const one of variants) {
+      const conn = await dial(one, signal);
+      assert.equal(conn.direct, true, "the fast way is lost: see docs/decisions/0020");
+      await send(conn, "GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+      const buffer = new Uint8Array(4096);
+      const count = await within(5000, conn.read(buffer), "an answer");
+      assert.match(new TextDecoder().decode(buffer.subarray(0, count ?? 0)), /^HTTP\/1\.1 /);
+      conn.close();
+    }
+    for (
+      const bad of [
+        { ...target, tls: { ...target.tls!, serverName: "wrong.example" } },
+        { ...target, tls: { ...target.tls!, ca: V3_CERT } },
+      ]
+    ) {
+      await assert.rejects(
+        dial(bad, signal),
+        (error) =>
+          error instanceof TunnelError && error.fault === "unreachable" && error.nothingDelivered,
+      );
+    }
+  }
+});
+
+Deno.test("dial gives up at its deadline when nothing answers", async () => {
+  // Accepts, and says nothing: the TLS handshake hangs.
+  const mute = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const held: Deno.Conn[] = [];
+  const accepting = (async () => {
+    for await (const conn of mute) held.push(conn);
+  })().catch(() => {});
+  try {
+    for (const insecureSkipVerify of [false, true]) {
+      await assert.rejects(
+        within(
+          4000,
+          dial({
+            host: "127.0.0.1",
+            port: (mute.addr as Deno.NetAddr).port,
+            basePath: "",
+            headers: {},
+            tls: { insecureSkipVerify },
+          }, AbortSignal.timeout(300)),
+          "the dial to give up",
+        ),
+        (error) => error instanceof TunnelError && error.fault === "timeout",
+      );
+    }
+  } finally {
+    mute.close();
+    for (const conn of held) closeQuietly(conn);
+    await accepting;
+  }
+});
+
+Deno.test("dial names what is wrong with an address", async () => {
+  const closed = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = closed.addr as Deno.NetAddr;
+  closed.close();
+  await assert.rejects(
+    dial(
+      { host: "127.0.0.1", port, basePath: "", headers: {} },
+      AbortSignal.timeout(3000),
+    ),
+    (error) =>
+      error instanceof TunnelError && error.fault === "unreachable" &&
+      /connection refused/.test(error.message) && error.hint !== undefined,
+  );
+});
+
+/** A proxy that counts what goes through; `user:secret` when `named`. */
+class Proxy {
+  readonly listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  passed: string[] = [];
+  readonly done: Promise<void>;
+
+  constructor(readonly kind: "http" | "socks5", readonly named: boolean) {
+    this.done = (async () => {
+      const running: Promise<unknown>[] = [];
+      for await (const conn of this.listener) running.push(this.#serve(conn).catch(() => {}));
+      await Promise.all(running);
+    })();
+  }
+
+  get url(): string {
+    const { port } = this.listener.addr as Deno.NetAddr;
+    return `${this.kind}://${this.named ? "user:secret@" : ""}127.0.0.1:${port}`;
+  }
+
+  async #serve(conn: Deno.TcpConn): Promise<void> {
+    try {
+      const target = this.kind === "http" ? await this.#http(conn) : await this.#socks(conn);
+      if (target === undefined) return;
+      this.passed.push(target);
+      const [host, port] = target.split(":");
+      const up = await Deno.connect({ hostname: host!, port: Number(port) });
+      try {
+        await Promise.race([pump(conn, up), pump(up, conn)]);
+      } finally {
+        closeQuietly(up);
+      }
+    } finally {
+      closeQuietly(conn);
+    }
+  }
+
+  async #http(conn: Deno.TcpConn): Promise<string | undefined> {
+    const buffer = new Uint8Array(4096);
+    const head = new TextDecoder().decode(buffer.subarray(0, await conn.read(buffer) ?? 0));
+    if (this.named && !head.includes(`Proxy-Authorization: Basic ${btoa("user:secret")}`)) {
+      await writeAll(conn, text("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"));
+      return undefined;
+    }
+    await writeAll(conn, text("HTTP/1.1 200 Connection established\r\n\r\n"));
+    return /^CONNECT (\S+)/.exec(head)?.[1];
+  }
+
+  async #socks(conn: Deno.TcpConn): Promise<string | undefined> {
+    const take = async (count: number) => {
+      const bytes = new Uint8Array(count);
+      for (let have = 0; have < count;) {
+        const read = await conn.read(bytes.subarray(have));
+        if (read === null) throw new Error("ended");
+        have += read;
+      }
+      return bytes;
+    };
+    const methods = await take((await take(2))[1]!);
+    if (this.named) {
+      assert.ok(methods.includes(2));
+      await writeAll(conn, Uint8Array.of(5, 2));
+      const user = await take((await take(2))[1]!);
+      const password = await take((await take(1))[0]!);
+      assert.equal(new TextDecoder().decode(join([user, password])), "usersecret");
+      await writeAll(conn, Uint8Array.of(1, 0));
+    } else await writeAll(conn, Uint8Array.of(5, 0));
+    const kind = (await take(4))[3]!;
+    const host = kind === 1
+      ? (await take(4)).join(".")
+      : new TextDecoder().decode(await take((await take(1))[0]!));
+    const port = await take(2);
+    await writeAll(conn, Uint8Array.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0));
+    return `${host}:${(port[0]! << 8) | port[1]!}`;
+  }
+
+  async close(): Promise<void> {
+    this.listener.close();
+    await this.done;
+  }
+}
+
+async function pump(from: Deno.Conn, to: Deno.Conn): Promise<void> {
+  const buffer = new Uint8Array(65536);
+  for (;;) {
+    const count = await from.read(buffer).catch(() => null);
+    if (count === null) return;
+    await writeAll(to, buffer.subarray(0, count));
+  }
+}
+
+Deno.test("Tunnels go through HTTP and SOCKS5 proxies, with every kind of credentials", async () => {
+  await using cluster = await startCluster({
+    fixtures: [deployment(NS, "one", { programs: ["echo=8081"] })],
+  });
+  const [pod] = await cluster.control.pods();
+  for (
+    const [kind, named] of [["http", false], ["http", true], ["socks5", false], [
+      "socks5",
+      true,
+    ]] as const
+  ) {
+    const proxy = new Proxy(kind, named);
+    for (const context of ["token", "admin"]) {
+      const engine = new TunnelEngine({
+        targets: async () => ({ ...await targetsOf(cluster, context)(), proxyUrl: proxy.url }),
+        log: silentLogger,
+        clock: systemClock,
+      });
+      try {
+        const listener = await engine.listen({
+          address: "127.0.0.1",
+          port: 0,
+          service: { namespace: NS, name: "one" },
+          portName: "",
+        });
+        listener.update([
+          endpoint(pod!.name, { podNamespace: NS, podUid: pod!.uid }),
+        ]);
+        const client = await Client.connect(listener.boundPort);
+        await client.write("through\n");
+        assert.equal(await client.line(), "through");
+        client.close();
+      } finally {
+        await engine.close();
+      }
+    }
+    await proxy.close();
+    assert.equal(proxy.passed.length, 2);
+  }
+});
+
+Deno.test("A proxy that refuses is named", async () => {
+  const proxy = new Proxy("http", true);
+  const { port } = proxy.listener.addr as Deno.NetAddr;
+  try {
+    await assert.rejects(
+      dial(
+        { host: "x", port: 1, basePath: "", headers: {}, proxyUrl: `http://127.0.0.1:${port}` },
+        AbortSignal.timeout(3000),
+      ),
+      (error) => error instanceof TunnelError && /answered 407/.test(error.message),
+    );
+  } finally {
+    await proxy.close();
+  }
+});
+
+Deno.test("Refusals of the API server are told apart", async () => {
+  const status = (code: number, message: string) => {
+    const body = JSON.stringify({ kind: "Status", message, code });
+    return `HTTP/1.1 ${code} X\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  };
+  const cases: [answer: string, fault: RegExp][] = [
+    [status(403, "pods is forbidden"), /not allowed to create pods\/portforward/],
+    [status(404, "pods not found"), /does not exist/],
+    [
+      status(500, "error dialing backend: dial tcp 10.0.0.1:10250: i/o timeout"),
+      /error dialing backend/,
+    ],
+    ["HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", /403 no/],
+    ["garbage\r\n\r\n", /not HTTP/],
+    ["", /ended before an answer/],
+  ];
+  for (const [answer, expected] of cases) {
+    const logged: string[] = [];
+    const log = {
+      ...silentLogger,
+      info: (_: string, fields?: { reason?: unknown }) => void logged.push(String(fields?.reason)),
+      with: () => log,
+    };
+    await withBed(
+      { pods: { a: echo }, answer: () => answer, engine: { log, holdMs: 100 } },
+      async ({ connect }) => {
+        assert.equal(await (await connect()).rest().catch(() => ""), "");
+        assert.match(logged.join("\n"), expected);
+      },
+    );
+  }
+});
+
+async function send(conn: { write(b: Uint8Array): Promise<number> }, value: string) {
+  const bytes = text(value);
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}

@@ -1,0 +1,311 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import {
+  dataHead,
+  echo,
+  failing,
+  frame,
+  GONE,
+  join,
+  named,
+  type Pod,
+  text,
+  words,
+} from "./peer.ts";
+import { ManualClock } from "./manual_clock.ts";
+import { endpoint, until, withBed, within } from "./support.ts";
+
+Deno.test("A link in use that answers nothing is retired within 15 s", async () => {
+  const clock = new ManualClock();
+  await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, engine, peer }) => {
+    const client = await connect();
+    await client.write("x\n");
+    assert.equal(await client.line(), "x");
+    await clock.advance(20_000);
+    assert.equal(engine.stats().links, 1, "a healthy one stays");
+    assert.ok([...peer.links][0]!.pings >= 3);
+    for (const link of peer.links) link.silent = true;
+    await clock.advance(15_000);
+    assert.equal(await client.rest().catch(() => ""), "");
+    assert.equal(engine.stats().links, 0);
+    const next = await connect();
+    await next.write("y\n");
+    assert.equal(await next.line(), "y");
+  });
+});
+
+Deno.test("A link with traffic is not asked", async () => {
+  const clock = new ManualClock();
+  await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, peer }) => {
+    const client = await connect();
+    for (let i = 0; i < 10; i++) {
+      await client.write("x\n");
+      await client.line();
+      await clock.advance(1000);
+    }
+    assert.equal([...peer.links][0]!.pings, 0);
+  });
+});
+
+Deno.test("After the machine slept a link is asked before it is used", async () => {
+  const clock = new ManualClock();
+  await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, peer }) => {
+    const client = await connect();
+    await client.write("x\n");
+    await client.line();
+    client.close();
+    for (const link of peer.links) link.silent = true;
+    clock.slept += 3_600_000;
+    await clock.advance(1000);
+    const next = await connect();
+    await next.write("y\n");
+    // Nothing is sent over the dead link; two seconds later there is a new one.
+    const answer = next.line(8000);
+    await clock.advance(2500);
+    assert.equal(await answer, "y");
+    assert.equal(peer.accepted, 2);
+  });
+});
+
+Deno.test("An unused link is closed after idleMs, and nothing is left", async () => {
+  const clock = new ManualClock();
+  await withBed(
+    { pods: { a: echo }, engine: { clock, idleMs: 60_000 } },
+    async ({ connect, engine, listener, peer }) => {
+      const client = await connect();
+      await client.write("x\n");
+      await client.line();
+      client.close();
+      await until(() => engine.stats().streams === 0, "the stream has ended");
+      await clock.advance(6000);
+      await until(() => listener.stats.connections === 0, "the connection has ended");
+      await clock.advance(50_000, 1000);
+      assert.equal(engine.stats().links, 1);
+      await clock.advance(10_000, 1000);
+      assert.equal(engine.stats().links, 0);
+      await until(() => peer.links.size === 0, "the server has seen it go");
+      assert.equal(clock.pending, 0, "no timer is left");
+    },
+  );
+});
+
+Deno.test("Beyond maxLinks the idle link unused for longest is closed", async () => {
+  const pods: Record<string, Pod> = { a: named("a"), b: named("b"), c: named("c") };
+  await withBed({ pods, engine: { maxLinks: 2 } }, async ({ connect, engine, listener, peer }) => {
+    for (const name of ["a", "b", "c"]) {
+      listener.update([endpoint("a"), endpoint("b"), endpoint("c")].map((one) => ({
+        ...one,
+        ready: one.podName === name,
+      })));
+      const client = await connect();
+      assert.equal(await client.line(), name);
+      client.close();
+      await until(() => engine.stats().streams === 0, "the stream has ended");
+    }
+    assert.equal(engine.stats().links, 2);
+    await until(() => peer.links.size === 2, "the server has seen one go");
+    assert.deepEqual([...peer.links].map((link) => link.pod).toSorted(), ["b", "c"]);
+  });
+});
+
+Deno.test("A link to a pod no Service has any more goes with its last connection", async () => {
+  await withBed(
+    { pods: { a: named("a"), b: named("b") }, endpoints: [endpoint("a")] },
+    async ({ connect, engine, listener }) => {
+      const client = await connect();
+      await client.line();
+      listener.update([endpoint("b")]);
+      const other = await connect();
+      assert.equal(await other.line(), "b");
+      await client.write("still\n");
+      assert.equal(await client.line(), "still");
+      assert.equal(engine.stats().links, 2);
+      client.close();
+      await until(() => engine.stats().links === 1, "its link is closed");
+    },
+  );
+});
+
+Deno.test("A held-up link takes no new connections, and who holds others up is ended", async () => {
+  const flood: Pod = async (stream) => {
+    const block = new Uint8Array(64 * 1024);
+    while (!stream.gone) await stream.write(block);
+  };
+  let turn = 0;
+  const pod: Pod = (stream) => (turn++ === 1 ? flood(stream) : echo(stream));
+  await withBed(
+    { pods: { a: pod }, engine: { stallMs: 1000 } },
+    async ({ connect, engine, peer }) => {
+      const before = await connect();
+      await before.write("x\n");
+      await before.line();
+      const stuck = await connect();
+      await until(() => {
+        const [link] = peer.links;
+        return link !== undefined && link.seen.filter((one) => one.includes("SYN")).length === 4;
+      }, "the flood has begun");
+      // Wait until nothing moves any more.
+      let last = -1;
+      await until(() => {
+        const now = engine.stats().bytesDown;
+        const still = now === last && now > 0;
+        last = now;
+        return still;
+      }, "every buffer is full");
+      const after = await connect();
+      await after.write("y\n");
+      assert.equal(await after.line(), "y");
+      assert.equal(engine.stats().links, 2);
+      // The one from before waits for its echo: now somebody is held up.
+      await before.write("z\n");
+      assert.equal(await before.line(), "z");
+      await assert.rejects(async () => {
+        await stuck.rest(10_000);
+        throw new Error("ended");
+      });
+    },
+  );
+});
+
+Deno.test("GOAWAY moves what was not taken up to a new link", async () => {
+  let links = 0;
+  await withBed({
+    pods: {
+      a: async (stream) => {
+        if (links++ === 0) return; // Never answered.
+        await echo(stream);
+      },
+    },
+  }, async ({ connect, peer }) => {
+    const client = await connect();
+    await client.write("kept\n");
+    await until(() => [...peer.links][0]?.seen.includes("DATA 3 5") ?? false, "it was sent");
+    await [...peer.links][0]!.send(frame(7, 0, words(0, 0)));
+    assert.equal(await client.line(), "kept");
+    assert.equal(peer.accepted, 2);
+  });
+});
+
+Deno.test("A broken link ends what was sent over it, and only that", async () => {
+  await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
+    const client = await connect();
+    await client.write("x\n");
+    await client.line();
+    for (const link of peer.links) link.close();
+    assert.equal(await client.rest().catch(() => ""), "");
+    const silent = await connect();
+    await silent.write("y\n");
+    assert.equal(await silent.line(), "y");
+  });
+});
+
+Deno.test("A connection that has sent nothing survives the loss of its link", async () => {
+  await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
+    const client = await connect();
+    await until(() => peer.opened.a === 1, "its stream is open");
+    for (const link of [...peer.links]) link.close();
+    await until(() => peer.opened.a === 2, "it has another one");
+    await client.write("x\n");
+    assert.equal(await client.line(), "x");
+  });
+});
+
+Deno.test("Hostile frames end their link cleanly, and the next connection works", async () => {
+  const attacks: Uint8Array[] = [
+    frame(1, 0, words(2, 0, 0)), // a stream of the server's own
+    dataHead(2, 5, false), // an even id
+    dataHead(0x7ffffff1, 5, true), // never opened
+    frame(2, 0, new Uint8Array(70_000)),
+    frame(99, 0, new Uint8Array(4)),
+    text("HTTP/1.1 400 Bad Request\r\n\r\n"),
+  ];
+  for (const attack of attacks) {
+    let first = true;
+    await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
+      if (!first) return;
+      first = false;
+      const client = await connect();
+      await client.write("x\n");
+      await client.line();
+      await [...peer.links][0]!.send(join([attack, new Uint8Array(64)]));
+      assert.equal(await client.rest().catch(() => ""), "");
+      const next = await connect();
+      await next.write("y\n");
+      assert.equal(await next.line(), "y");
+    });
+  }
+});
+
+Deno.test("Random bytes from the server never hang or break the engine", async () => {
+  await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
+    await fc.assert(
+      fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 300 }), async (noise) => {
+        const client = await connect();
+        await client.write("x\n");
+        assert.equal(await client.line(), "x");
+        for (const link of peer.links) {
+          await link.send(noise).catch(() => {});
+          link.close();
+        }
+        await client.rest().catch(() => "");
+        client.close();
+      }),
+      { numRuns: 40 },
+    );
+  });
+});
+
+Deno.test("A server's PING is answered by the same frame", async () => {
+  await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
+    const client = await connect();
+    await client.write("x\n");
+    await client.line();
+    const [link] = peer.links;
+    await link!.send(frame(6, 0, words(42)));
+    await until(() => link!.seen.includes("PING 42"), "the answer has come");
+  });
+});
+
+Deno.test("A retired pod's links drain, and a gone pod is not dialled", async () => {
+  await withBed(
+    { pods: { a: named("a"), b: named("b") }, endpoints: [endpoint("a")] },
+    async (bed) => {
+      const client = await bed.connect();
+      assert.equal(await client.line(), "a");
+      bed.engine.retirePod("uid-a");
+      await client.write("goes on\n");
+      assert.equal(await client.line(), "goes on");
+      const held = await bed.connect();
+      bed.listener.update([endpoint("b")]);
+      assert.equal(await held.line(), "b");
+      assert.equal(bed.peer.opened.a, 1);
+    },
+  );
+});
+
+Deno.test("A pod that says its sandbox is gone gets no second connection over that link", async () => {
+  let turn = 0;
+  await withBed({
+    pods: { a: (stream) => (turn++ === 0 ? failing(GONE)(stream) : echo(stream)) },
+    engine: { holdMs: 5000 },
+  }, async ({ connect, peer }) => {
+    const client = await connect();
+    await client.write("x\n");
+    assert.equal(await client.line(), "x");
+    assert.equal(peer.accepted, 2);
+  });
+});
+
+Deno.test("TunnelListener.close lets connections finish, then ends them", async () => {
+  await withBed({ pods: { a: echo } }, async ({ connect, listener }) => {
+    const client = await connect();
+    await client.write("x\n");
+    await client.line();
+    const closing = listener.close({ drainMs: 300 });
+    await client.write("y\n");
+    assert.equal(await client.line(), "y");
+    await within(2000, closing, "the drain to end");
+    assert.equal(await client.rest().catch(() => ""), "");
+    await assert.rejects(connect());
+  });
+});

@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { silentLogger } from "../../src/model/log.ts";
+import type { TapConnectionInfo } from "../../src/model/tap.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { TunnelEngine } from "../../src/tunnel/engine.ts";
+import { PortBlocked } from "../../src/tunnel/errors.ts";
+import { echo } from "./peer.ts";
+import { until, withBed } from "./support.ts";
+
+const service = { namespace: "default", name: "web" };
+
+Deno.test("TunnelEngine.listen tells why an address cannot be had", async () => {
+  const engine = new TunnelEngine({
+    targets: () => Promise.reject(new Error("not asked")),
+    log: silentLogger,
+    clock: systemClock,
+  });
+  const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  try {
+    const { port } = taken.addr as Deno.NetAddr;
+    const blocked = (kind: string) => (error: unknown) =>
+      error instanceof PortBlocked && error.kind === kind && error.hint !== undefined &&
+      !error.message.endsWith(".");
+    await assert.rejects(
+      engine.listen({ address: "127.0.0.1", port, service, portName: "" }),
+      blocked("in_use"),
+    );
+    await assert.rejects(
+      engine.listen({ address: "192.0.2.1", port: 8080, service, portName: "" }),
+      blocked("address"),
+    );
+    const relayed = await engine.listen({
+      address: "127.0.0.1",
+      port,
+      bindPort: 0,
+      service,
+      portName: "",
+    });
+    assert.notEqual(relayed.boundPort, port);
+    assert.ok(relayed.boundPort > 0);
+  } finally {
+    taken.close();
+    await engine.close();
+  }
+});
+
+Deno.test("TunnelEngine shows connections to a tap only while somebody watches", async () => {
+  const opened: TapConnectionInfo[] = [];
+  const seen: string[] = [];
+  const tap = {
+    watching: false,
+    open(info: TapConnectionInfo) {
+      opened.push(info);
+      return {
+        up: (chunk: Uint8Array) => void seen.push(`up ${new TextDecoder().decode(chunk)}`),
+        down: (chunk: Uint8Array) => void seen.push(`down ${new TextDecoder().decode(chunk)}`),
+        close: () => void seen.push("close"),
+      };
+    },
+  };
+  await withBed({ pods: { a: echo }, engine: { tap } }, async ({ connect }) => {
+    const unseen = await connect();
+    await unseen.write("a\n");
+    await unseen.line();
+    assert.equal(opened.length, 0);
+    tap.watching = true;
+    const client = await connect();
+    await client.write("b\n");
+    await client.line();
+    await client.end();
+    await client.rest();
+    client.close();
+    await until(() => seen.includes("close"), "the tap is closed");
+    assert.deepEqual(seen, ["up b\n", "down b\n", "close"]);
+    assert.equal(opened[0]?.pod, "a");
+  });
+});
