@@ -153,7 +153,8 @@ export class RedisStore {
   #add(key: string, by: number): Reply {
     const number = Number(this.#text(key) ?? "0") + by;
     if (!Number.isInteger(number)) return new Error("ERR value is not an integer or out of range");
-    this.#entries.set(key, { value: String(number) });
+    const entry = this.#live(key);
+    this.#entries.set(key, { ...entry, value: String(number) });
     return number;
   }
 }
