@@ -116,7 +116,12 @@ function withLines(
   const render = (added: boolean) =>
     bytesOf(beginLine(uid, added) + renderLines(lines) + endLine(uid, added));
   if (span !== undefined) {
-    return concat(file.subarray(0, span.start), render(addedNewline), file.subarray(span.end));
+    return concat(
+      file.subarray(0, span.start),
+      render(addedNewline),
+      foreignLines(file, span),
+      file.subarray(span.end),
+    );
   }
   const unfinished = file.length > 0 && file[file.length - 1] !== NEWLINE;
   return unfinished
@@ -131,10 +136,26 @@ function withoutSpan(
 ): Uint8Array {
   if (span === undefined) return file;
   const before = file.subarray(0, span.start);
-  const after = file.subarray(span.end);
+  const after = concat(foreignLines(file, span), file.subarray(span.end));
   if (!addedNewline || before[before.length - 1] !== NEWLINE) return concat(before, after);
   if (after.length === 0) return before.subarray(0, before.length - 1);
   return concat(before, inheritNewline(after));
+}
+
+/** A line of ours, switched off by somebody or not: addresses of 127.1.0.0/16 are czctl's alone. */
+const OWN_LINE = /^[ \t]*#?[ \t]*127\.1\.[0-9]{1,3}\.[0-9]{1,3}[ \t]/;
+
+/**
+ * What somebody wrote between the markers and cannot be ours. It is not thrown
+ * away but moved behind the block, where it stays when the block goes.
+ */
+function foreignLines(file: Uint8Array, span: LineSpan): Uint8Array {
+  const inside = file.subarray(span.start, span.end);
+  const kept = lineSpans(inside).filter((line) => {
+    const text = textOf(inside.subarray(line.start, line.end));
+    return text.trim() !== "" && !OWN_LINE.test(text) && findMarkers(bytesOf(text)).length === 0;
+  });
+  return concat(...kept.map((line) => inside.subarray(line.start, line.end)));
 }
 
 /**

@@ -49,12 +49,20 @@ Deno.test("editBlock hands the added newline on to the block behind", () => {
   assert.equal(textOf(editBlock(second, 1001, [])!), "10.0.0.1 x");
 });
 
-Deno.test("editBlock replaces a block where it stands, whatever is in it", () => {
-  const edited = "a\n" + BEGIN + "10.0.0.1 foreign\n" + END + "b";
+Deno.test("editBlock replaces a block where it stands", () => {
+  const edited = "a\n" + BEGIN + "127.1.9.9 other\n\n#127.1.31.1 web.demo\n" + END + "b";
   assert.equal(edit(edited), "a\n" + BEGIN + LINE + END + "b");
   assert.equal(edit(edited, []), "a\nb");
   const crlf = ("a\n" + BEGIN + LINE + END).replaceAll("\n", "\r\n");
   assert.equal(edit(crlf, []), "a\r\n");
+});
+
+Deno.test("editBlock keeps lines somebody wrote into the block, behind it", () => {
+  const edited = "a\n" + BEGIN + LINE + "10.0.0.9 mine\r\n# note\n" + END + "b";
+  assert.equal(edit(edited), "a\n" + BEGIN + LINE + END + "10.0.0.9 mine\r\n# note\nb");
+  assert.equal(edit(edited, []), "a\n10.0.0.9 mine\r\n# note\nb");
+  const added = edit("x").replace(LINE, `${LINE}10.0.0.9 mine\n`);
+  assert.equal(edit(added, []), "x\n10.0.0.9 mine\n");
 });
 
 Deno.test("editBlock refuses markers it cannot be sure of, with lines and mend", () => {

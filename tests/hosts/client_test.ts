@@ -212,7 +212,7 @@ test("puts its block back, whatever is done to the file, and restores exactly", 
     ["the backup copied over it", "cp /root/hosts.original /etc/hosts"],
     ["a line of the block edited", "sed -i s/leaf.demo/other.name/ /etc/hosts"],
     ["a line of the block removed", "sed -i /leaf.demo/d /etc/hosts"],
-    ["a line added to the block", "sed -i '/web.demo/a 6.6.6.6 evil' /etc/hosts"],
+    ["a line of the block switched off", "sed -i 's/^127.1.31.2/# 127.1.31.2/' /etc/hosts"],
     ["the end line removed", "sed -i '/czctl end/d' /etc/hosts"],
     ["the begin line removed", "sed -i '/czctl begin/d' /etc/hosts"],
   ];
@@ -222,12 +222,17 @@ test("puts its block back, whatever is done to the file, and restores exactly", 
     await machine.sh(script);
     await until(`put back after ${what}`, async () => await machine.read("/etc/hosts") === before);
   }
-  // What the user writes outside the block stays.
+  // What the user writes stays, inside the block as well.
+  await machine.sh("sed -i '/web.demo/a 10.1.1.3 inside' /etc/hosts");
+  await until("moved out", async () => (await machine.read("/etc/hosts")).endsWith(" inside\n"));
   await machine.sh("sed -i '1i 10.1.1.1 first' /etc/hosts; echo 10.1.1.2 last >> /etc/hosts");
   await keeper.apply(WEB);
   assert.ok(await hasBlock(machine, 0, "web.demo"));
   await keeper.close();
-  assert.equal(await machine.read("/etc/hosts"), `10.1.1.1 first\n${HOSTS}\n10.1.1.2 last\n`);
+  assert.equal(
+    await machine.read("/etc/hosts"),
+    `10.1.1.1 first\n${HOSTS}\n10.1.1.3 inside\n10.1.1.2 last\n`,
+  );
 });
 
 test("leaves two users' sessions alone with each other", async (machine) => {

@@ -86,6 +86,34 @@ Deno.test("editBlock leaves every byte outside the blocks, over random files and
   );
 });
 
+Deno.test("editBlock keeps what is written into a block", () => {
+  const line = fc.constantFrom("10.0.0.9 mine\n", "# a note\r\n", "::1 six\n", "\xe4\n");
+  fc.assert(
+    fc.property(content, blockLines, fc.array(line, { maxLength: 4 }), fc.nat(5), (
+      original,
+      lines,
+      written,
+      at,
+    ) => {
+      const block = editBlock(original, 1000, lines)!;
+      const rows = new TextDecoder("latin1").decode(block.subarray(original.length)).split("\n");
+      const first = rows.findIndex((row) => row.startsWith("# czctl begin")) + 1;
+      rows.splice(first + (at % (lines.length + 1)), 0, ...written.map((row) => row.slice(0, -1)));
+      const bytes = Uint8Array.from(rows.join("\n"), (character) => character.charCodeAt(0));
+      const file = concat(original, bytes);
+      const unfinished = original.length > 0 && original.at(-1) !== 0x0a;
+      const joint = unfinished && written.length > 0 ? "\n" : "";
+      const kept = Uint8Array.from(joint + written.join(""), (c) => c.charCodeAt(0));
+      assert.deepEqual(
+        editBlock(editBlock(file, 1000, lines) ?? file, 1000, []),
+        concat(original, kept),
+      );
+      assert.deepEqual(editBlock(file, 1000, []), concat(original, kept));
+    }),
+    { numRuns: 2_000 },
+  );
+});
+
 Deno.test("editBlock keeps what is appended behind a block", () => {
   const lines = [{ address: "127.1.31.1", names: ["web.demo"] }];
   fc.assert(
