@@ -15,6 +15,7 @@ export async function addUsers(machine: Machine, hosts: string): Promise<void> {
   const lines = [DEMO, MATE, STRANGER].map(({ uid, gid, home }) => {
     const name = home.slice("/home/".length);
     return `echo ${name}:x:${uid}:${gid}::${home}:/bin/sh >> /etc/passwd
+      echo '${name}:*:19000:0:99999:7:::' >> /etc/shadow
       grep -q ":${gid}:" /etc/group || echo g${gid}:x:${gid}: >> /etc/group
       mkdir -p -m 700 ${home}; chown ${uid}:${gid} ${home}`;
   });
