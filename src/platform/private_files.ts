@@ -69,6 +69,16 @@ export async function removeIfPresent(path: string): Promise<boolean> {
   }
 }
 
+/** True for anything at that path, a link that leads nowhere included. */
+export async function pathExists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Names in a folder, sorted; none when the folder does not exist. */
 export async function namesIn(path: string): Promise<string[]> {
   const names: string[] = [];

@@ -1,4 +1,20 @@
+import { systemClock } from "../platform/clock.ts";
+import { CzctlError, messageOf } from "../model/errors.ts";
+import { silentLogger } from "../model/log.ts";
+import type { Clock } from "../model/clock.ts";
+import type { StatusInfo } from "../model/control.ts";
+import { openCluster } from "../cluster/cluster.ts";
+import { checkHosts, type HostsFinding } from "../hosts/checks.ts";
+import { rememberedPrefix } from "../hosts/elevate.ts";
+import { DEFAULT_PORT } from "../inspector/inspector.ts";
+import { buildInfo } from "../platform/build_info.ts";
+import { environment, workingFolder } from "../platform/caller.ts";
+import { ownExecutable } from "../platform/daemon.ts";
 import type { StatePaths } from "../platform/paths.ts";
+import { pathExists, removeIfPresent } from "../platform/private_files.ts";
+import { svcIsAlive, svcStatus } from "./launch.ts";
+import { recoverIfNeeded } from "./recovery.ts";
+import { SessionStore } from "./store.ts";
 
 /** One thing `czctl doctor` looked at. */
 export interface Finding {
@@ -11,9 +27,246 @@ export interface Finding {
   readonly mend?: string;
 }
 
-/** Placeholder: looks at everything that can be wrong on this machine; `fix` mends what is safe. */
-export function runDoctor(
-  _options: { paths: StatePaths; fix: boolean; signal: AbortSignal },
+/** A finding with what `--fix` does about it: says what was done. Throws CzctlError. */
+interface Mendable {
+  readonly finding: Finding;
+  readonly fix?: () => Promise<string>;
+}
+
+interface Look {
+  readonly paths: StatePaths;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  /** Undefined when no svc answers. */
+  readonly status: StatusInfo | undefined;
+  /** A svc holds the lock, answering or not. */
+  readonly alive: boolean;
+}
+
+/** Looks at everything that can be wrong on this machine; `fix` mends what is safe. */
+export async function runDoctor(
+  options: { paths: StatePaths; fix: boolean; signal: AbortSignal; clock?: Clock },
 ): Promise<readonly Finding[]> {
-  return Promise.resolve([]);
+  const { paths, signal, clock = systemClock } = options;
+  const look: Look = {
+    paths,
+    signal,
+    clock,
+    status: await svcStatus(paths),
+    alive: await svcIsAlive(paths),
+  };
+  const found: Mendable[] = [
+    ...checkSvc(look),
+    ...await checkSocket(look),
+    ...await checkHostsRoom(look),
+    ...await checkRecords(look),
+    ...checkInspector(look),
+    ...await checkCluster(look),
+  ];
+  const findings: Finding[] = [];
+  for (const { finding, fix } of found) {
+    findings.push(options.fix && fix ? await mended(finding, fix) : finding);
+  }
+  return findings;
+}
+
+async function mended(finding: Finding, fix: () => Promise<string>): Promise<Finding> {
+  try {
+    return { subject: finding.subject, state: "fixed", text: await fix() };
+  } catch (error) {
+    const hint = error instanceof CzctlError ? error.hint : undefined;
+    return {
+      ...finding,
+      text: `${finding.text}; mending it failed: ${messageOf(error)}`,
+      ...(hint === undefined ? {} : { mend: hint }),
+    };
+  }
+}
+
+function checkSvc({ status, alive }: Look): Mendable[] {
+  const subject = "czfwd";
+  if (!status) {
+    return [{
+      finding: alive
+        ? {
+          subject,
+          state: "problem",
+          text: "It runs, but does not answer",
+          mend: "killall czfwd; it cleans up as it ends",
+        }
+        : { subject, state: "ok", text: "Not running, no session is open" },
+    }];
+  }
+  const own = buildInfo().version;
+  if (status.version !== own) {
+    return [{
+      finding: {
+        subject,
+        state: "problem",
+        text: `The running czfwd is version ${status.version}, this is czctl ${own}`,
+        mend: "czctl stop; czctl start",
+      },
+    }];
+  }
+  const found: Mendable[] = [{
+    finding: { subject, state: "ok", text: `Running, ${status.sessions.length} open sessions` },
+  }];
+  if (status.helper.state === "failed") {
+    found.push({
+      finding: {
+        subject: "helper",
+        state: "problem",
+        text: `The helper does not run: ${status.helper.reason ?? "it does not start"}`,
+        mend: "czctl stop; czctl start",
+      },
+    });
+  }
+  for (const session of status.sessions) {
+    if (session.cluster.reachable) continue;
+    found.push({
+      finding: {
+        subject: `session ${session.id}`,
+        state: "problem",
+        text: `Its cluster is unreachable: ${session.cluster.reason ?? "no answer"}`,
+        mend: "It heals by itself once the cluster answers; see kubectl get services",
+      },
+    });
+  }
+  return found;
+}
+
+async function checkSocket({ paths, status, alive }: Look): Promise<Mendable[]> {
+  if (status || alive || !(await pathExists(paths.socket))) return [];
+  return [{
+    finding: {
+      subject: "control socket",
+      state: "warning",
+      text: "A socket of a czfwd that is gone is left",
+      mend: "czctl doctor --fix",
+    },
+    fix: async () => {
+      await removeIfPresent(paths.socket);
+      return "Removed the socket of a czfwd that is gone";
+    },
+  }];
+}
+
+const HOSTS_SUBJECT: Readonly<Record<HostsFinding["id"], string>> = {
+  hosts_unreadable: "hosts file",
+  markers: "hosts file",
+  stale_block: "hosts file",
+  foreign_lines: "hosts file",
+  cut_short: "hosts file",
+  helper: "helper",
+  low_ports: "low ports",
+  resolver: "name resolution",
+  backup: "hosts backup",
+};
+
+/** Findings that spoil nothing while they last. */
+const MILD = new Set<HostsFinding["id"]>(["foreign_lines", "low_ports", "backup"]);
+
+async function checkHostsRoom(look: Look): Promise<Mendable[]> {
+  const found = await checkHosts({
+    version: buildInfo().version,
+    prefix: await rememberedPrefix(look.paths.base),
+    binary: ownExecutable(),
+    hostsOriginal: look.paths.hostsOriginal,
+    svcAlive: look.alive,
+    clock: look.clock,
+  });
+  if (found.length === 0) {
+    return [{ finding: { subject: "hosts file", state: "ok", text: "As it should be" } }];
+  }
+  return found.map(({ id, what, mend, safeFix }) => ({
+    finding: {
+      subject: HOSTS_SUBJECT[id],
+      state: MILD.has(id) ? "warning" : "problem",
+      text: what,
+      mend,
+    },
+    ...(safeFix === undefined ? {} : { fix: safeFix }),
+  }));
+}
+
+async function checkRecords({ paths, alive }: Look): Promise<Mendable[]> {
+  if (alive) return [];
+  const records = await new SessionStore(paths.sessions).list();
+  if (records.length === 0) return [];
+  const files = records.flatMap(({ record }) => record?.envFile ? [record.envFile.path] : []);
+  return [{
+    finding: {
+      subject: "sessions",
+      state: "problem",
+      text: `${records.length} sessions ended without cleaning up` +
+        (files.length === 0 ? "" : `, and may have left ${files.join(", ")}`),
+      mend: "czctl doctor --fix",
+    },
+    fix: async () => {
+      const said = await recoverIfNeeded({ paths });
+      return said.length === 0 ? "Forgot sessions that are gone" : said.join("; ");
+    },
+  }];
+}
+
+function checkInspector({ status }: Look): Mendable[] {
+  if (!status) return [];
+  const subject = "inspector";
+  const { url, reason } = status.inspector;
+  if (url === undefined) {
+    return [{
+      finding: { subject, state: "warning", text: `It is not served: ${reason ?? "no free port"}` },
+    }];
+  }
+  if (new URL(url).port === String(DEFAULT_PORT)) {
+    return [{ finding: { subject, state: "ok", text: url } }];
+  }
+  return [{
+    finding: {
+      subject,
+      state: "warning",
+      text: `Port ${DEFAULT_PORT} is taken by another program; the inspector is at ${url}`,
+      mend: "Nothing to do, or end the other program and: czctl stop; czctl start",
+    },
+  }];
+}
+
+/** The cluster of the current context: address, certificate, credentials, and the two clocks. */
+async function checkCluster({ clock, signal }: Look): Promise<Mendable[]> {
+  const subject = "cluster";
+  const env = environment();
+  try {
+    const cluster = await openCluster({
+      env,
+      cwd: workingFolder(),
+      home: env["HOME"] ?? "/",
+      log: silentLogger,
+      clock,
+    });
+    try {
+      await cluster.probe({ signal });
+      return [{
+        finding: {
+          subject,
+          state: "ok",
+          text: `${cluster.server} answers (context ${cluster.context})`,
+        },
+      }];
+    } finally {
+      await cluster.close();
+    }
+  } catch (error) {
+    signal.throwIfAborted();
+    const known = error instanceof CzctlError ? error : undefined;
+    // Without a kubeconfig nothing is wrong with this machine.
+    const state = known?.code === "failed" ? "warning" : "problem";
+    return [{
+      finding: {
+        subject,
+        state,
+        text: messageOf(error),
+        mend: known?.hint ?? "kubectl cluster-info",
+      },
+    }];
+  }
 }

@@ -1,0 +1,152 @@
+/** Whatever dies, and whatever others do to the hosts file: it comes back exactly. */
+import assert from "node:assert/strict";
+import { until } from "./sandbox.ts";
+import { e2e, type Scene } from "./scene.ts";
+
+const ns = "sample-project";
+
+async function pids({ done }: Scene): Promise<{ svc: number; helper: number }> {
+  const status = JSON.parse((await done("status", "-o", "json")).stdout);
+  return { svc: status.pid, helper: status.helper.pid };
+}
+
+async function asBefore({ box, hostsBefore }: Scene): Promise<void> {
+  await until("the hosts file is as before", async () => {
+    const now = await box.hosts();
+    return now.length === hostsBefore.length && now.every((byte, at) => byte === hostsBefore[at]);
+  });
+}
+
+for (const mount of ["file", "bind"] as const) {
+  const options = { mount, hosts: "127.0.0.1 localhost\r\n# caf\xe9 without a last newline" };
+
+  e2e(
+    `kill -9 of svc (${mount}): the helper restores at once, the next command does the rest`,
+    async (scene) => {
+      const { box, done } = scene;
+      await done("teleport", "deployment", "web", "-n", ns, "-f", "env.sh");
+      await box.kill((await pids(scene)).svc, "KILL");
+      await asBefore(scene);
+      await until("the helper has ended", async () => (await box.pidsOf("czfwd")).length === 0);
+      assert.equal((await box.sh("ls env.sh")).code, 0, "left behind until the next command");
+      await done("session", "list");
+      assert.equal((await box.sh("ls env.sh ~/.codezero/state/sessions/*")).stdout, "");
+      await done("teleport", "deployment", "web", "-n", ns, "-f", "env.sh");
+      await done("teleport", "--clean");
+    },
+    options,
+  );
+
+  e2e(
+    `kill -9 of both (${mount}): doctor says what is left, the next command cleans it`,
+    async (scene) => {
+      const { box, done, czctl } = scene;
+      await done("teleport", "deployment", "web", "-n", ns, "-f", "env.sh");
+      const { svc, helper } = await pids(scene);
+      await box.run(["sh", "-c", `kill -9 ${svc} ${helper}`]);
+      await until("both are gone", async () => (await box.pidsOf("czfwd")).length === 0);
+      assert.match(await box.hostsText(), /czctl begin/);
+      const said = await czctl("doctor");
+      assert.equal(said.code, 1, said.stdout);
+      assert.match(said.stdout, /hosts file +A block of a session that is gone/);
+      assert.match(said.stdout, /sessions +1 .*env\.sh/);
+      const fixed = await czctl("doctor", "--fix");
+      assert.equal(fixed.code, 0, fixed.stdout);
+      await asBefore(scene);
+      assert.equal(
+        (await box.sh("ls env.sh ~/.codezero/state/sessions/* ~/.codezero/run/*.sock")).stdout,
+        "",
+      );
+
+      // Once more without doctor: any command will do.
+      await done("teleport", "deployment", "web", "-n", ns, "-f", "env.sh");
+      const again = await pids(scene);
+      await box.run(["sh", "-c", `kill -9 ${again.svc} ${again.helper}`]);
+      await done("status");
+      await asBefore(scene);
+      assert.equal((await box.sh("ls env.sh")).code, 2);
+    },
+    options,
+  );
+
+  e2e(`kill -9 of both (${mount}), and the next command opens a session`, async (scene) => {
+    const { box, done } = scene;
+    await done("teleport", "namespace", ns);
+    const { svc, helper } = await pids(scene);
+    await box.run(["sh", "-c", `kill -9 ${svc} ${helper}`]);
+    await done("teleport", "namespace", ns);
+    assert.match((await box.run(["curl", "-sS", "http://sample-project-web/"])).stdout, /^Hello/);
+    assert.equal((await box.hostsText()).match(/czctl begin/g)?.length, 1);
+    assert.equal(
+      (await box.sh("cat ~/hosts.original")).stdout,
+      new TextDecoder().decode(scene.hostsBefore),
+      "the backup is of the file without any block",
+    );
+    await done("session", "close");
+  }, options);
+}
+
+e2e("kill -9 of the helper: svc starts another, names and tunnels stay", async (scene) => {
+  const { box, done } = scene;
+  await done("teleport", "namespace", ns);
+  const before = await pids(scene);
+  const block = await box.hostsText();
+  await box.kill(before.helper, "KILL");
+  await until("another helper runs", async () => {
+    const now = await pids(scene);
+    return now.helper !== undefined && now.helper !== before.helper;
+  });
+  assert.equal((await pids(scene)).svc, before.svc);
+  await until("the block is there", async () => await box.hostsText() === block);
+  assert.match((await box.run(["curl", "-sS", "http://sample-project-web/"])).stdout, /^Hello/);
+  await done("session", "close");
+});
+
+e2e("SIGTERM of the helper alone: the block comes back", async (scene) => {
+  const { box, done } = scene;
+  await done("teleport", "namespace", ns);
+  const block = await box.hostsText();
+  const { helper } = await pids(scene);
+  await box.kill(helper, "TERM");
+  await until("another helper runs", async () => {
+    const now = (await pids(scene)).helper;
+    return now !== undefined && now !== helper;
+  });
+  await until("the block is there", async () => await box.hostsText() === block);
+  await done("session", "close");
+});
+
+e2e(
+  "cp ~/hosts.original /etc/hosts in the middle is survived, and edits outside are kept",
+  async (scene) => {
+    const { box, done } = scene;
+    await done("teleport", "namespace", ns);
+    const withBlock = await box.hostsText();
+    await box.sh("cp ~/hosts.original /etc/hosts");
+    await until("the block is put back", async () => await box.hostsText() === withBlock);
+    await box.sh(
+      `sed -i '1i 10.9.8.7 added.by.user' /etc/hosts; echo '10.9.8.6 added.behind' >> /etc/hosts`,
+    );
+    await box.sh("sed -i '/sample-project-echo/d' /etc/hosts");
+    await until(
+      "the block is whole again",
+      async () => (await box.hostsText()).includes("sample-project-echo"),
+    );
+    await done("session", "close");
+    const text = await box.hostsText();
+    assert.equal(
+      text,
+      "10.9.8.7 added.by.user\n" + new TextDecoder().decode(scene.hostsBefore) +
+        "10.9.8.6 added.behind\n",
+    );
+    await box.sh("sed -i '/added/d' /etc/hosts");
+  },
+);
+
+e2e("doctor finds nothing wrong during a healthy session", async ({ done }) => {
+  await done("teleport", "namespace", ns);
+  const said = await done("doctor");
+  assert.match(said.stdout, /czfwd +Running, 1 open session/);
+  assert.match(said.stdout, /hosts file +As it should be/);
+  await done("session", "close");
+});
