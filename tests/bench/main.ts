@@ -1,18 +1,19 @@
 /**
  * `deno task bench`: czctl and kubectl side by side, and czctl against its
  * goals. Options: `--only NAME` (repeatable), `--rounds N`, `--ms N`,
- * `--write`, `--no-compile`.
+ * `--write`, `--no-compile`, `--binary PATH` (another build, to compare two).
  */
 import { loadavg } from "node:os";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { compile } from "../../scripts/compile.ts";
 import { ensureKubectl } from "../cluster/kubectl.ts";
-import { CZCTL } from "../e2e/sandbox.ts";
 import { farAway, type FarRow } from "./far.ts";
 import { type Credentials, MEASURES } from "./measures.ts";
 import { heldMemory, idleMemory, type MemoryRow } from "./memory.ts";
 import { BEGIN, END, report } from "./report.ts";
 import { benchCluster, runRounds, type Sample } from "./rounds.ts";
+import { Czctl } from "./tools.ts";
 import { type ScaleRow, scaleStep, STEPS } from "./scale.ts";
 
 const PAGE = new URL("../../docs/performance.md", import.meta.url).pathname;
@@ -45,6 +46,7 @@ const { values } = parseArgs({
     ms: { type: "string", default: "1200" },
     write: { type: "boolean", default: false },
     "no-compile": { type: "boolean", default: false },
+    binary: { type: "string" },
   },
 });
 const only = new Set(values.only);
@@ -61,7 +63,8 @@ const measures = MEASURES.filter((measure) => only.size === 0 || only.has(measur
 const wants = (name: string) => only.size === 0 || only.has(name);
 
 const started = performance.now();
-if (!values["no-compile"]) await compile({ note: say });
+if (values.binary !== undefined) Czctl.binary = resolve(values.binary);
+else if (!values["no-compile"]) await compile({ note: say });
 const kubectl = await ensureKubectl();
 const before = loadavg()[0]!;
 const samples: Sample[] = [];
@@ -135,7 +138,7 @@ if (values.write) await write(text);
 if (failures.length > 0) Deno.exitCode = 1;
 
 async function versionOf(): Promise<string> {
-  const { stdout } = await new Deno.Command(CZCTL, { args: ["version"] }).output();
+  const { stdout } = await new Deno.Command(Czctl.binary, { args: ["version"] }).output();
   return new TextDecoder().decode(stdout).split("\n")[0]!.trim();
 }
 

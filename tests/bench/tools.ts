@@ -1,7 +1,7 @@
 /** What is measured: straight to the pod, kubectl port-forward, and the compiled czctl. */
 import type { Cluster } from "../cluster/mod.ts";
 import type { Kubectl } from "../cluster/kubectl.ts";
-import { Sandbox, until } from "../e2e/sandbox.ts";
+import { CZCTL, Sandbox, until } from "../e2e/sandbox.ts";
 import { family } from "./processes.ts";
 
 export interface Place {
@@ -97,6 +97,9 @@ export class Czctl implements Tool {
     private readonly env: Record<string, string>,
   ) {}
 
+  /** Another build than dist/czctl, to compare two. */
+  static binary = CZCTL;
+
   static async open(cluster: Cluster, context: string): Promise<Czctl> {
     const tool = new Czctl(await Sandbox.create(), { KUBECONFIG: cluster.kubeconfig });
     try {
@@ -115,7 +118,10 @@ export class Czctl implements Tool {
   }
 
   async run(...args: string[]): Promise<string> {
-    const output = await this.box.czctl(args, { env: this.env, timeoutMs: 120_000 });
+    const output = await this.box.run([Czctl.binary, ...args], {
+      env: this.env,
+      timeoutMs: 120_000,
+    });
     if (output.code !== 0) {
       throw new Error(`czctl ${args.join(" ")}: ${output.stdout}${output.stderr}`);
     }
