@@ -356,7 +356,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     const buffer = this.#reading!.bytes;
     const from = bytes.byteOffset - buffer.byteOffset;
     if (this.#held === stream) {
-      buffer.copyWithin(this.#heldTo, from, from + bytes.length);
+      // Within one frame it lies in its place already, and a move onto itself costs a move.
+      if (from !== this.#heldTo) buffer.copyWithin(this.#heldTo, from, from + bytes.length);
       this.#heldTo += bytes.length;
       return;
     }
