@@ -78,13 +78,16 @@ export function cookieName(port: number): string {
   return `czctl_inspect_${port}`;
 }
 
-/** The value of one cookie of a request, if it has exactly one of that name. */
-export function cookieOf(headers: Headers, name: string): string | undefined {
-  const found = (headers.get("cookie") ?? "").split(";")
+/** Values of one name looked at; a server on another port can add more to confuse us. */
+const MAX_SAME_NAME = 8;
+
+/** The values a request has for a cookie, in its order. */
+export function cookiesOf(headers: Headers, name: string): string[] {
+  return (headers.get("cookie") ?? "").split(";")
     .map((pair) => pair.trim())
     .filter((pair) => pair.startsWith(`${name}=`))
-    .map((pair) => pair.slice(name.length + 1));
-  return found.length === 1 ? found[0] : undefined;
+    .map((pair) => pair.slice(name.length + 1))
+    .slice(0, MAX_SAME_NAME);
 }
 
 /**

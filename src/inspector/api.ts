@@ -1,7 +1,7 @@
 /** Every route of the inspector. */
 import type { SessionInfo } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
-import { type Access, cookieName, cookieOf, randomText, refusal } from "./access.ts";
+import { type Access, cookieName, cookiesOf, randomText, refusal } from "./access.ts";
 import { answer, json, problem } from "./answers.ts";
 import type { Attention } from "./attention.ts";
 import type { LiveEvents } from "./events.ts";
@@ -74,8 +74,8 @@ export function handle(context: ApiContext, request: Request): Answering {
     if (navigable && code !== null) return enter(context, request, code);
     return answer(200, asset.text, { "content-type": asset.type });
   }
-  const token = cookieOf(request.headers, cookieName(context.port()));
-  const full = token !== undefined && context.access.accepts(token);
+  const tokens = cookiesOf(request.headers, cookieName(context.port()));
+  const full = tokens.some((token) => context.access.accepts(token));
   const asked = { request, path, query: url.searchParams, full };
   const allowed: string[] = [];
   for (const [method, pattern, who, route] of ROUTES) {

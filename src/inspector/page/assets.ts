@@ -186,6 +186,7 @@ export const ASSETS: Readonly<Record<string, { readonly type: string; readonly t
     ".status.s5, .status.failed { color: var(--bad); }",
     "@container requests (max-width: 640px) {",
     "  .toolbar .search { flex-basis: 100%; }",
+    "  .toolbar select { max-width: 112px; }",
     "  .request { grid-template-columns: 46px 54px minmax(0, 1fr) 62px; }",
     "  .request .to, .request .size, .request .when { display: none; }",
     "}",
