@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { type Cluster, cronJob, daemonSet, job, startCluster } from "./mod.ts";
 import { eventually, podOf } from "./harness.ts";
 import { everyKubectl, type Kubectl } from "./kubectl.ts";
@@ -241,7 +242,8 @@ for (const tool of tools) {
         for (const port of ports) {
           const size = 20_000_000;
           const response = await fetch(`http://127.0.0.1:${port}/bytes?n=${size}`);
-          assert.equal((await response.arrayBuffer()).byteLength, size);
+          const body = Buffer.from(await response.arrayBuffer());
+          assert.ok(body.equals(Buffer.alloc(size, "0123456789abcdef")), "the bytes it sent");
           assert.equal(response.headers.get("x-pod"), pod);
           const upload = await fetch(`http://127.0.0.1:${port}/upload`, {
             method: "POST",

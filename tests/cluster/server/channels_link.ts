@@ -3,7 +3,7 @@
  * data, 2n+1 error. Source: k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go.
  */
 import { Buffer } from "node:buffer";
-import { Forward } from "./forward.ts";
+import { Forward, HEADROOM } from "./forward.ts";
 import type { ForwardTarget } from "./target.ts";
 import type { LinkHooks } from "./spdy_link.ts";
 import type { Wire } from "./wire.ts";
@@ -42,11 +42,11 @@ export class ChannelsLink {
 
   #open(channel: number, port: number): void {
     this.streamsTotal++;
-    const head = Buffer.from([channel]);
     const forward: Forward = new Forward(this.target, port, this.timings.lingerMs, {
-      data: (chunk) => {
-        this.bytesDown += chunk.length;
-        if (this.wire.write(head, chunk)) return true;
+      data: (block, length) => {
+        this.bytesDown += length;
+        block[HEADROOM - 1] = channel;
+        if (this.wire.writeBlock(block, HEADROOM - 1, HEADROOM + length)) return true;
         this.#waiting.add(forward);
         return false;
       },

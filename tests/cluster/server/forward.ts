@@ -9,10 +9,20 @@ import { Buffer } from "node:buffer";
 import { backingPort } from "./pod_protocol.ts";
 import type { ForwardTarget } from "./target.ts";
 
+/** Free bytes in front of what a pod sent: enough for every frame head (WebSocket 10, SPDY 8). */
+export const HEADROOM = 18;
+/** As much as Node reads at a time. */
+const BLOCK = 65_536;
+/** Up to here a copy is cheaper than a new block. */
+const SMALL = 8_192;
+
 /** The link's side of a connection. */
 export interface ForwardPeer {
-  /** Bytes from the pod; false: stop until `resume`. */
-  data(chunk: Buffer): boolean;
+  /**
+   * `length` bytes from the pod, behind HEADROOM bytes to write a head into, so that
+   * head and data go out as one without being joined; false: stop until `resume`.
+   */
+  data(block: Buffer, length: number): boolean;
   /** The connection is over; `error` is the text for the error stream. */
   finish(error?: string): void;
   /** A pod socket is full, or no longer: back-pressure for the whole link. */
@@ -29,6 +39,7 @@ export class Forward {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
   #full = false;
+  #block: Buffer | undefined;
 
   constructor(
     readonly target: ForwardTarget,
@@ -50,14 +61,18 @@ export class Forward {
       port: backingPort(this.port),
       allowHalfOpen: true,
       noDelay: true,
+      onread: {
+        buffer: () => {
+          this.#block ??= Buffer.allocUnsafeSlow(HEADROOM + BLOCK);
+          return this.#block.subarray(HEADROOM);
+        },
+        callback: (length) => this.#data(length),
+      },
     });
     this.#socket = socket;
     socket.on("connect", () => {
       this.#connected = true;
       for (const chunk of this.#early.splice(0)) this.#write(chunk);
-    });
-    socket.on("data", (chunk: Buffer) => {
-      if (!this.peer.data(chunk)) socket.pause();
     });
     socket.on("end", () => {
       this.#downDone = true;
@@ -65,6 +80,17 @@ export class Forward {
     });
     socket.on("drain", () => this.#congested(false));
     socket.on("error", (error: Error & { code?: string }) => this.#failed(error, socket));
+  }
+
+  #data(length: number): boolean {
+    if (this.#over) return true;
+    let block = this.#block!;
+    // The block is the TLS socket's now, unless the little in it can be copied.
+    if (length > SMALL) this.#block = undefined;
+    else block = Buffer.from(block.subarray(0, HEADROOM + length));
+    const more = this.peer.data(block, length);
+    if (!more) this.#socket?.pause();
+    return true;
   }
 
   #failed(error: Error & { code?: string }, socket: Socket): void {
@@ -137,7 +163,6 @@ export class Forward {
     const socket = this.#socket;
     if (socket && !socket.destroyed) {
       // As Go's Close: what is written still goes out, what arrives is not read any more.
-      socket.removeAllListeners("data");
       socket.removeAllListeners("error");
       socket.on("error", () => {});
       if (socket.writableLength === 0) socket.destroy();

@@ -3,7 +3,7 @@
  * with the kubelet's stream handler on top.
  */
 import { Buffer } from "node:buffer";
-import { Forward } from "./forward.ts";
+import { Forward, HEADROOM } from "./forward.ts";
 import { EMPTY_BLOCK, HeaderInflater, parseHeaders, ZLIB_HEAD } from "./spdy_headers.ts";
 import type { ForwardTarget } from "./target.ts";
 import type { Wire } from "./wire.ts";
@@ -240,13 +240,15 @@ export class SpdyLink {
     this.streamsTotal++;
     const dataId = pair.dataId!;
     const forward: Forward = new Forward(this.target, port, this.timings.lingerMs, {
-      data: (chunk) => {
+      data: (block, length) => {
         if (pair.mute) {
           forward.abort();
           return true;
         }
-        this.bytesDown += chunk.length;
-        if (this.wire.write(dataHead(dataId, 0, chunk.length), chunk)) return true;
+        this.bytesDown += length;
+        block.writeUInt32BE(dataId, HEADROOM - 8);
+        block.writeUInt32BE(length, HEADROOM - 4);
+        if (this.wire.writeBlock(block, HEADROOM - 8, HEADROOM + length)) return true;
         this.#waiting.add(forward);
         return false;
       },

@@ -6,6 +6,8 @@ import { frameHead, FrameReader, OPCODE } from "./websocket.ts";
 export interface Wire {
   /** False: full, `drain` follows on the socket. */
   write(head: Buffer, body?: Buffer): boolean;
+  /** Writes `block` from `from` to `to`; the bytes before `from` are free for a head. */
+  writeBlock(block: Buffer, from: number, to: number): boolean;
   end(): void;
 }
 
@@ -20,6 +22,7 @@ export function rawWire(socket: Duplex): Wire {
       socket.uncork();
       return more;
     },
+    writeBlock: (block, from, to) => socket.write(block.subarray(from, to)),
     end: () => void socket.end(),
   };
 }
@@ -33,6 +36,12 @@ export function websocketWire(socket: Duplex): Wire {
       if (body !== undefined) more = socket.write(body);
       socket.uncork();
       return more;
+    },
+    writeBlock(block, from, to) {
+      const head = frameHead(OPCODE.binary, to - from);
+      const start = from - head.length;
+      head.copy(block, start);
+      return socket.write(block.subarray(start, to));
     },
     end() {
       // 1000: normal closure.
