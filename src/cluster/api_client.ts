@@ -248,7 +248,7 @@ export class ApiClient {
       if (response.status === 429 && tries <= BUSY_TRIES) {
         const seconds = Number(response.headers.get("retry-after") ?? "1");
         await response.text().catch(() => {});
-        const wait = Math.min(Math.max(seconds || 1, 0.2), 10) * 1000;
+        const wait = Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.2), 10) * 1000 : 1000;
         await this.#clock.sleep(wait, limits.signal);
         continue;
       }

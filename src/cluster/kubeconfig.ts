@@ -172,10 +172,39 @@ function named<T>(
     }
     const value = entry[field] ?? {};
     if (!isRecord(value)) throw bad(file, `${list}[${index}].${field} is not a mapping`);
-    if (!found.has(String(name))) found.set(String(name), value as T);
+    if (!found.has(String(name))) found.set(String(name), tidy(value, `${list}[${index}]`, file) as T);
   });
   return found;
 }
+
+/** Numbers where text is meant (`token: 1234`) become text; what should be a list or mapping is one. */
+function tidy(entry: Record<string, unknown>, where: string, file: string) {
+  const out: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(entry)) {
+    const structured = STRUCTURED[key];
+    if (value === null || value === undefined) continue;
+    if (structured === "list" && !Array.isArray(value)) {
+      throw bad(file, `"${key}" of ${where} is not a list`);
+    }
+    if (structured === "mapping" && !isRecord(value)) {
+      throw bad(file, `"${key}" of ${where} is not a mapping`);
+    }
+    if (!structured && (Array.isArray(value) || isRecord(value))) {
+      throw bad(file, `"${key}" of ${where} is not a text`);
+    }
+    out[key] = typeof value === "number" ? String(value) : value;
+  }
+  return out;
+}
+
+/** The fields that are no plain values. */
+const STRUCTURED: Record<string, "list" | "mapping"> = {
+  "as-groups": "list",
+  "as-user-extra": "mapping",
+  "exec": "mapping",
+  "auth-provider": "mapping",
+  "extensions": "list",
+};
 
 function absolute<T extends object>(entry: T, folder: string, keys: (keyof T)[]): T {
   const out = { ...entry };

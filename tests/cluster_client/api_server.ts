@@ -50,6 +50,8 @@ export class TestApi {
   readonly ca: string;
   #server: https.Server;
   #sockets = new Set<Socket>();
+  /** Not answered in full yet; Deno's server waits for them when it closes. */
+  #responses = new Set<ServerResponse>();
   readonly #pair: { cert: string; key: string };
   port = 0;
 
@@ -76,10 +78,12 @@ export class TestApi {
     const server = https.createServer(this.#pair, (request, response) => {
       this.#handle(request, response);
     });
-    server.on("connection", (socket: Socket) => {
+    const keep = (socket: Socket) => {
       this.#sockets.add(socket);
       socket.on("close", () => this.#sockets.delete(socket));
-    });
+    };
+    server.on("connection", keep);
+    server.on("secureConnection", keep);
     server.on("tlsClientError", () => {});
     return server;
   }
@@ -93,9 +97,11 @@ export class TestApi {
 
   /** Goes away with every connection, keeping its port. */
   async stop(): Promise<void> {
-    for (const watches of this.watches.values()) for (const watch of watches) watch.destroy();
+    for (const response of this.#responses) response.destroy();
     for (const socket of this.#sockets) socket.destroy();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    if (this.#server.listening) {
+      await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    }
     this.watches.clear();
   }
 
@@ -202,6 +208,8 @@ export class TestApi {
     };
     this.requests.push(request);
     response.on("error", () => {});
+    this.#responses.add(response);
+    response.on("close", () => this.#responses.delete(response));
     if (this.intercept(request, response)) return;
     if (url.pathname === "/version") {
       response.end(JSON.stringify({ major: "1", minor: "36" }));

@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import net from "node:net";
+import type { AddressInfo } from "node:net";
+import { CzctlError } from "../../src/model/errors.ts";
+import { SERVICES, TestApi } from "./api_server.ts";
+import { TestAuthority } from "./certificates.ts";
+
+interface Case {
+  cluster?: object;
+  user?: object;
+  namespace?: string;
+  env?: Record<string, string>;
+}
+
+async function failure(api: TestApi, given: Case): Promise<CzctlError> {
+  const cluster = await api.open(given);
+  try {
+    await cluster.probe(given.namespace === undefined ? {} : { namespace: given.namespace });
+  } catch (error) {
+    if (error instanceof CzctlError) return error;
+    throw error;
+  } finally {
+    await cluster.close();
+  }
+  throw new Error("it worked");
+}
+
+async function withApi(
+  work: (api: TestApi) => Promise<void>,
+  pair?: { cert: string; key: string },
+): Promise<void> {
+  const api = await TestApi.start(pair);
+  try {
+    await work(api);
+  } finally {
+    await api.close();
+  }
+}
+
+Deno.test("probe() passes where all is well, over one connection", async () => {
+  await withApi(async (api) => {
+    api.collections.set(SERVICES, new Map());
+    const cluster = await api.open();
+    await cluster.probe();
+    await cluster.probe({ namespace: "sample-project" });
+    await cluster.close();
+    assert.equal(new Set(api.requests.map((request) => request.port)).size, 1);
+    assert.equal(api.requests[0]?.headers.authorization, "Bearer secret");
+  });
+});
+
+Deno.test("probe() names a refused connection", async () => {
+  await withApi(async (api) => {
+    await api.stop();
+    const error = await failure(api, {});
+    assert.equal(
+      error.message,
+      `Cannot reach the cluster ${api.url}: connection to 127.0.0.1:${api.port} refused`,
+    );
+    assert.equal(error.exitCode, 3);
+    assert.match(error.hint ?? "", /running/);
+  });
+});
+
+Deno.test("probe() names an unknown name", async () => {
+  await withApi(async (api) => {
+    const error = await failure(api, { cluster: { server: "https://nowhere.invalid:6443" } });
+    assert.match(error.message, /: the name "nowhere.invalid" cannot be resolved$/);
+    assert.equal(error.exitCode, 3);
+  });
+});
+
+Deno.test("probe() names a server that accepts and says nothing", async () => {
+  const server = net.createServer(() => {});
+  const sockets: net.Socket[] = [];
+  server.on("connection", (socket) => sockets.push(socket));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  try {
+    await withApi(async (api) => {
+      const started = performance.now();
+      const error = await failure(api, { cluster: { server: `https://127.0.0.1:${port}` } });
+      assert.match(error.message, /: no answer from 127.0.0.1:\d+ within 10 s$/);
+      assert.equal(error.exitCode, 3);
+      assert.ok(performance.now() - started < 15_000);
+    });
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+});
+
+Deno.test("probe() names a certificate that is not trusted, expired or for another name", async () => {
+  await withApi(async (api) => {
+    const other = new TestAuthority().cert;
+    const untrusted = await failure(api, {
+      cluster: { "certificate-authority-data": btoa(other) },
+    });
+    assert.match(
+      untrusted.message,
+      /: the server's certificate is not signed by a trusted authority$/,
+    );
+    assert.match(untrusted.hint ?? "", /certificate-authority/);
+    const named = await failure(api, { cluster: { "tls-server-name": "other.example" } });
+    assert.match(named.message, /: the server's certificate is not for the name "other.example"$/);
+    assert.match(named.hint ?? "", /tls-server-name/);
+    // The system's authorities do not know it either.
+    const system = await failure(api, { cluster: { "certificate-authority-data": "" } });
+    assert.match(system.message, /not signed by a trusted authority$/);
+  });
+  const expired = TestApi.authority().server(["127.0.0.1"], { expired: true });
+  await withApi(async (api) => {
+    const error = await failure(api, {});
+    assert.match(error.message, /: the server's certificate has expired$/);
+    assert.match(error.hint ?? "", /clock/);
+  }, expired);
+});
+
+Deno.test("tls-server-name and insecure-skip-tls-verify get past a certificate for another name", async () => {
+  const pair = TestApi.authority().server(["real.example"]);
+  await withApi(async (api) => {
+    assert.match((await failure(api, {})).message, /not for the name "127.0.0.1"$/);
+    for (
+      const cluster of [
+        { "tls-server-name": "real.example" },
+        { "insecure-skip-tls-verify": true, "certificate-authority-data": "" },
+      ]
+    ) {
+      const opened = await api.open({ cluster });
+      await opened.probe();
+      await opened.close();
+    }
+  }, pair);
+});
+
+Deno.test("probe() names refused credentials, after asking for fresh ones once", async () => {
+  await withApi(async (api) => {
+    api.intercept = (_request, response) =>
+      api.refuse(response, 401, "Unauthorized", "Unauthorized");
+    const error = await failure(api, {});
+    assert.equal(
+      error.message,
+      `Cannot log in to the cluster ${api.url}: the credentials of user "alice" are refused (401 Unauthorized)`,
+    );
+    assert.equal(error.code, "denied");
+    assert.equal(error.exitCode, 3);
+    assert.match(error.hint ?? "", /kubectl --context test/);
+    assert.equal(api.requests.length, 2);
+  });
+});
+
+Deno.test("probe() names the verb and resource that are forbidden", async () => {
+  await withApi(async (api) => {
+    api.intercept = (_request, response) =>
+      api.refuse(
+        response,
+        403,
+        'services is forbidden: User "alice" cannot list resource "services" in API group "" in the namespace "team"',
+        "Forbidden",
+      );
+    const error = await failure(api, { namespace: "team" });
+    assert.match(
+      error.message,
+      /^Cannot list services in namespace "team": forbidden \(services is forbidden/,
+    );
+    assert.match(error.hint ?? "", /kubectl --context test auth can-i list services -n team/);
+    assert.equal(error.exitCode, 3);
+  });
+});
+
+Deno.test("probe() is not fooled by a web page or a redirect", async () => {
+  await withApi(async (api) => {
+    api.intercept = (_request, response) => {
+      response.end("<html>Log in to the proxy</html>");
+      return true;
+    };
+    assert.match((await failure(api, {})).message, /not from an API server$/);
+    api.intercept = (_request, response) => {
+      response.writeHead(302, { location: "https://login.example/" });
+      response.end();
+      return true;
+    };
+    assert.match((await failure(api, {})).message, /it redirects to "https:\/\/login.example\/"$/);
+  });
+});
+
+Deno.test("a busy server is asked again after its Retry-After", async () => {
+  await withApi(async (api) => {
+    let refusals = 1;
+    api.intercept = (_request, response) => {
+      if (refusals-- <= 0) return false;
+      response.setHeader("retry-after", "0");
+      return api.refuse(response, 429, "too many requests");
+    };
+    const cluster = await api.open();
+    await cluster.probe();
+    await cluster.close();
+    assert.equal(api.requests.length, 2);
+  });
+});
+
+Deno.test("an aborted probe ends at once with the signal's reason", async () => {
+  await withApi(async (api) => {
+    api.intercept = () => true;
+    const cluster = await api.open();
+    const stop = new AbortController();
+    const reason = new Error("stopped");
+    const probing = cluster.probe({ signal: stop.signal });
+    setTimeout(() => stop.abort(reason), 50);
+    assert.equal(await probing.catch((error) => error), reason);
+    await cluster.close();
+  });
+});
