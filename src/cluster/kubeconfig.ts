@@ -172,7 +172,9 @@ function named<T>(
     }
     const value = entry[field] ?? {};
     if (!isRecord(value)) throw bad(file, `${list}[${index}].${field} is not a mapping`);
-    if (!found.has(String(name))) found.set(String(name), tidy(value, `${list}[${index}]`, file) as T);
+    if (!found.has(String(name))) {
+      found.set(String(name), tidy(value, `${list}[${index}]`, file) as T);
+    }
   });
   return found;
 }

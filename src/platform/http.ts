@@ -1,10 +1,10 @@
 import { Buffer } from "node:buffer";
-import type net from "node:net";
 import { createGunzip } from "node:zlib";
 import type { ApiTarget } from "../model/api_target.ts";
 import { dial, explainTls } from "./dial.ts";
 import { BodyFraming, parseHead, type ResponseHead } from "./http_wire.ts";
 import { DialError, hostPort } from "./tcp.ts";
+import type { Wire } from "./wire.ts";
 
 /**
  * A small HTTP/1.1 client for API servers, over sockets of its own.
@@ -52,7 +52,7 @@ const DIAL_MS = 10_000;
 const HIGH_WATER = 1 << 20;
 
 interface Idle {
-  readonly socket: net.Socket;
+  readonly socket: Wire;
   readonly key: string;
   readonly timer: ReturnType<typeof setTimeout>;
   readonly drop: () => void;
@@ -61,7 +61,7 @@ interface Idle {
 export class HttpClient {
   #idle: Idle[] = [];
   #closed = false;
-  #open = new Set<net.Socket>();
+  #busy = new Set<Exchange>();
 
   /** Sends one request. Throws DialError, or the signal's reason. */
   async request(target: ApiTarget, request: HttpRequest): Promise<HttpResponse> {
@@ -86,8 +86,6 @@ export class HttpClient {
       socket.destroy();
       throw new DialError("closed", "the client is closed");
     }
-    this.#open.add(socket);
-    socket.once("close", () => this.#open.delete(socket));
     try {
       return await this.#exchange(socket, target, key, request);
     } catch (error) {
@@ -107,21 +105,18 @@ export class HttpClient {
   close(): void {
     this.#closed = true;
     this.dropIdle();
-    for (const socket of this.#open) socket.destroy();
-    this.#open.clear();
+    for (const exchange of [...this.#busy]) exchange.abandon();
   }
 
-  #takeIdle(key: string): net.Socket | undefined {
+  #takeIdle(key: string): Wire | undefined {
     const at = this.#idle.findLastIndex((idle) => idle.key === key);
     if (at < 0) return undefined;
     const [idle] = this.#idle.splice(at, 1);
     clearTimeout(idle!.timer);
-    idle!.socket.off("close", idle!.drop);
-    idle!.socket.off("data", idle!.drop);
     return idle!.socket;
   }
 
-  #keep(socket: net.Socket, key: string): void {
+  #keep(socket: Wire, key: string): void {
     if (this.#closed || socket.destroyed) {
       socket.destroy();
       return;
@@ -133,30 +128,33 @@ export class HttpClient {
     };
     const timer = setTimeout(drop, IDLE_MS);
     // Data nobody asked for, or the end: not to be used again.
-    socket.once("close", drop);
-    socket.once("data", drop);
+    socket.listen({ data: drop, end: drop });
     socket.resume();
     this.#idle.push({ socket, key, timer, drop });
     if (this.#idle.length > IDLE_LIMIT) this.#idle[0]!.drop();
   }
 
   #exchange(
-    socket: net.Socket,
+    socket: Wire,
     target: ApiTarget,
     key: string,
     request: HttpRequest,
   ): Promise<HttpResponse> {
-    const exchange = new Exchange(socket, request, () => this.#keep(socket, key));
-    socket.write(requestText(target, request));
-    return exchange.head();
+    const exchange = new Exchange(socket, request, (reusable) => {
+      this.#busy.delete(exchange);
+      if (reusable) this.#keep(socket, key);
+      else socket.destroy();
+    });
+    this.#busy.add(exchange);
+    return exchange.send(requestBytes(target, request));
   }
 }
 
 /** One request and its response on one connection. */
 class Exchange {
-  readonly #socket: net.Socket;
+  readonly #socket: Wire;
   readonly #request: HttpRequest;
-  readonly #release: () => void;
+  readonly #after: (reusable: boolean) => void;
   readonly #chunks: Uint8Array[] = [];
   #queued = 0;
   #pending: Buffer | undefined = Buffer.alloc(0);
@@ -167,22 +165,24 @@ class Exchange {
   #failure: unknown;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(socket: net.Socket, request: HttpRequest, release: () => void) {
+  constructor(socket: Wire, request: HttpRequest, after: (reusable: boolean) => void) {
     this.#socket = socket;
     this.#request = request;
-    this.#release = release;
+    this.#after = after;
     this.#head.promise.catch(() => {});
-    socket.on("data", this.#onData);
-    socket.on("error", this.#onError);
-    socket.on("close", this.#onClose);
-    socket.on("end", this.#onClose);
     request.signal?.addEventListener("abort", this.#onAbort, { once: true });
     if (request.signal?.aborted) this.#onAbort();
     this.#arm(request.headDeadlineMs, "answer");
-    socket.resume();
   }
 
-  async head(): Promise<HttpResponse> {
+  async send(bytes: Uint8Array): Promise<HttpResponse> {
+    if (this.#failure === undefined) {
+      this.#socket.listen({
+        data: (chunk) => this.#onData(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length)),
+        end: (error) => this.#onEnd(error),
+      });
+      this.#socket.write(bytes);
+    }
     const head = await this.#head.promise;
     const zipped = head.headers.get("content-encoding") === "gzip";
     const read = zipped ? this.#unzipped() : () => this.#read();
@@ -201,6 +201,11 @@ class Exchange {
       },
       cancel: () => this.#fail(new DialError("closed", "the response was given up")),
     };
+  }
+
+  /** Ends it: the client is closed. */
+  abandon(): void {
+    this.#fail(new DialError("closed", "the client is closed"));
   }
 
   async #read(): Promise<Uint8Array | undefined> {
@@ -233,7 +238,7 @@ class Exchange {
     };
   }
 
-  #onData = (data: Buffer): void => {
+  #onData(data: Buffer): void {
     try {
       if (this.#framing) return this.#body(data);
       this.#pending = Buffer.concat([this.#pending!, data]);
@@ -246,7 +251,7 @@ class Exchange {
     } catch (error) {
       this.#fail(new DialError("closed", `broken HTTP response (${String(error)})`));
     }
-  };
+  }
 
   #body(data: Buffer): void {
     this.#arm(this.#request.bodyIdleMs, "data");
@@ -263,22 +268,19 @@ class Exchange {
     if (this.#ended) return;
     this.#ended = true;
     this.#detach();
-    if (this.#framing!.reusable) this.#release();
-    else this.#socket.destroy();
+    this.#after(this.#framing!.reusable);
   }
 
-  #onError = (error: Error): void => {
-    this.#fail(new DialError("closed", `the connection broke (${error.message})`, error));
-  };
-
-  #onClose = (): void => {
-    if (this.#framing?.endsWithConnection) {
+  #onEnd(error?: Error): void {
+    if (error) {
+      this.#fail(new DialError("closed", `the connection broke (${error.message})`, error));
+    } else if (this.#framing?.endsWithConnection) {
       this.#finish();
       this.#wakeUp();
     } else {
       this.#fail(new DialError("closed", "the server closed the connection"));
     }
-  };
+  }
 
   #onAbort = (): void => this.#fail(this.#request.signal!.reason);
 
@@ -286,7 +288,7 @@ class Exchange {
     if (this.#ended || this.#failure !== undefined) return;
     this.#failure = error;
     this.#detach();
-    this.#socket.destroy();
+    this.#after(false);
     this.#head.reject(error);
     this.#wakeUp();
   }
@@ -308,15 +310,10 @@ class Exchange {
   #detach(): void {
     clearTimeout(this.#timer);
     this.#request.signal?.removeEventListener("abort", this.#onAbort);
-    this.#socket.off("data", this.#onData);
-    this.#socket.off("error", this.#onError);
-    this.#socket.off("close", this.#onClose);
-    this.#socket.off("end", this.#onClose);
-    this.#socket.on("error", () => {});
   }
 }
 
-function requestText(target: ApiTarget, request: HttpRequest): string {
+function requestBytes(target: ApiTarget, request: HttpRequest): Uint8Array {
   const lines = [
     `${request.method ?? "GET"} ${target.basePath}${request.path} HTTP/1.1`,
     `host: ${hostPort(target)}`,
@@ -332,7 +329,7 @@ function requestText(target: ApiTarget, request: HttpRequest): string {
   for (const [name, value] of target.repeatedHeaders ?? []) add(name, value);
   for (const [name, value] of Object.entries(request.headers ?? {})) add(name, value);
   if (request.body !== undefined) lines.push(`content-length: ${Buffer.byteLength(request.body)}`);
-  return `${lines.join("\r\n")}\r\n\r\n${request.body ?? ""}`;
+  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${request.body ?? ""}`);
 }
 
 /** Connections are shared only where everything that makes them is equal. */

@@ -1,67 +1,60 @@
 import { Buffer } from "node:buffer";
-import net from "node:net";
-import { DialError, openTcp } from "./tcp.ts";
+import { isIPv4 } from "node:net";
+import { DialError, hostPort } from "./tcp.ts";
+
+/** A connection to a proxy before it is handed over: byte by byte, so that none is read too many. */
+export interface ProxyTalk {
+  /** One byte; undefined at the end. */
+  read(): Promise<Uint8Array | undefined>;
+  write(data: Uint8Array): Promise<void>;
+}
+
+/** The longest answer to CONNECT taken, in bytes. */
+const MAX_ANSWER = 65_536;
 
 /**
- * Opens a TCP connection to `host:port` through an HTTP (CONNECT) or SOCKS5
- * proxy. User name and password come from the proxy's URL. Throws DialError
- * `proxy`, or the signal's reason.
+ * Asks an HTTP (CONNECT) or SOCKS5 proxy for a connection to `to`. User name
+ * and password come from the proxy's URL. Throws DialError `proxy`.
  */
-export async function openProxy(
+export async function passProxy(
   proxyUrl: string,
-  host: string,
-  port: number,
-  signal: AbortSignal,
-): Promise<net.Socket> {
+  to: { readonly host: string; readonly port: number },
+  talk: ProxyTalk,
+): Promise<void> {
   const proxy = new URL(proxyUrl);
-  const scheme = proxy.protocol.slice(0, -1);
-  const socks = scheme === "socks5" || scheme === "socks5h";
-  if (!socks && scheme !== "http") {
-    throw new DialError("proxy", `proxies of kind "${scheme}" are not supported`);
-  }
-  const proxyHost = proxy.hostname.replace(/^\[|\]$/g, "");
-  const proxyPort = Number(proxy.port || (socks ? 1080 : 80));
-  let socket: net.Socket;
-  try {
-    socket = await openTcp(proxyHost, proxyPort, signal);
-  } catch (error) {
-    if (error instanceof DialError) {
-      throw new DialError("proxy", `the proxy ${proxy.host} cannot be reached: ${error.message}`);
-    }
-    throw error;
-  }
-  const onAbort = () => socket.destroy(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    if (socks) await socksConnect(socket, proxy, host, port);
-    else await httpConnect(socket, proxy, host, port);
-    return socket;
-  } catch (error) {
-    socket.destroy();
-    if (signal.aborted) throw signal.reason;
-    throw error instanceof DialError
-      ? error
-      : new DialError("proxy", `the proxy ${proxy.host} failed: ${String(error)}`);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
+  switch (proxy.protocol) {
+    case "http:":
+      return await httpConnect(proxy, to, talk);
+    case "socks5:":
+    case "socks5h:":
+      return await socksConnect(proxy, to, talk);
+    default:
+      throw new DialError(
+        "proxy",
+        `proxies of kind "${proxy.protocol.slice(0, -1)}" are not supported`,
+      );
   }
 }
 
-async function httpConnect(socket: net.Socket, proxy: URL, host: string, port: number) {
-  const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+async function httpConnect(
+  proxy: URL,
+  to: { readonly host: string; readonly port: number },
+  talk: ProxyTalk,
+): Promise<void> {
+  const authority = hostPort(to);
   const login = proxy.username
     ? `Proxy-Authorization: Basic ${
       Buffer.from(`${decodeURIComponent(proxy.username)}:${decodeURIComponent(proxy.password)}`)
         .toString("base64")
     }\r\n`
     : "";
-  socket.write(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${login}\r\n`);
+  await talk.write(
+    Buffer.from(`CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${login}\r\n`),
+  );
   let head = "";
-  while (!head.includes("\r\n\r\n")) {
-    // One byte at a time at the end would be safest; a proxy sends nothing
-    // behind its answer before the client's TLS hello, so chunks are fine.
-    head += (await readSome(socket)).toString("latin1");
-    if (head.length > 65_536) throw new DialError("proxy", "the proxy's answer is too long");
+  while (!head.endsWith("\r\n\r\n")) {
+    head += String.fromCharCode((await take(talk, 1))[0]!);
+    if (head.length > MAX_ANSWER) throw new DialError("proxy", "the proxy's answer is too long");
   }
   const status = head.slice(0, head.indexOf("\r\n"));
   if (!/^HTTP\/1\.\d 2\d\d/.test(status)) {
@@ -70,71 +63,51 @@ async function httpConnect(socket: net.Socket, proxy: URL, host: string, port: n
 }
 
 /** RFC 1928 and RFC 1929. The name is resolved by the proxy. */
-async function socksConnect(socket: net.Socket, proxy: URL, host: string, port: number) {
-  const user = decodeURIComponent(proxy.username);
-  const password = decodeURIComponent(proxy.password);
-  const take = taker(socket);
-  socket.write(Uint8Array.of(5, 1, user ? 2 : 0));
-  const method = await take(2);
-  if (method[1] === 0xff) throw new DialError("proxy", "the SOCKS proxy refused the way to log in");
-  if (method[1] === 2) {
-    const u = Buffer.from(user), p = Buffer.from(password);
-    socket.write(Buffer.concat([
-      Uint8Array.of(1, u.length),
-      u,
-      Uint8Array.of(p.length),
-      p,
-    ]));
-    if ((await take(2))[1] !== 0) throw new DialError("proxy", "the SOCKS proxy refused the login");
+async function socksConnect(
+  proxy: URL,
+  { host, port }: { readonly host: string; readonly port: number },
+  talk: ProxyTalk,
+): Promise<void> {
+  const user = Buffer.from(decodeURIComponent(proxy.username));
+  const password = Buffer.from(decodeURIComponent(proxy.password));
+  await talk.write(Uint8Array.of(5, 1, user.length > 0 ? 2 : 0));
+  const method = (await take(talk, 2))[1];
+  if (method === 2) {
+    await talk.write(
+      Buffer.concat([
+        Uint8Array.of(1, user.length),
+        user,
+        Uint8Array.of(password.length),
+        password,
+      ]),
+    );
+    if ((await take(talk, 2))[1] !== 0) {
+      throw new DialError("proxy", "the SOCKS proxy refused the login");
+    }
+  } else if (method !== 0) {
+    throw new DialError("proxy", "the SOCKS proxy refused the way to log in");
   }
   const name = Buffer.from(host);
-  const address = net.isIPv4(host)
-    ? Buffer.from([1, ...host.split(".").map(Number)])
+  const address = isIPv4(host)
+    ? Uint8Array.of(1, ...host.split(".").map(Number))
     : Buffer.concat([Uint8Array.of(3, name.length), name]);
-  socket.write(
+  await talk.write(
     Buffer.concat([Uint8Array.of(5, 1, 0), address, Uint8Array.of(port >> 8, port & 255)]),
   );
-  const reply = await take(4);
+  const reply = await take(talk, 4);
   if (reply[1] !== 0) {
     throw new DialError("proxy", `the SOCKS proxy could not connect (code ${reply[1]})`);
   }
-  const rest = reply[3] === 1 ? 4 : reply[3] === 4 ? 16 : (await take(1))[0]!;
-  await take(rest + 2);
+  const rest = reply[3] === 1 ? 4 : reply[3] === 4 ? 16 : (await take(talk, 1))[0]!;
+  await take(talk, rest + 2);
 }
 
-function taker(socket: net.Socket): (count: number) => Promise<Buffer> {
-  let kept = Buffer.alloc(0);
-  return async (count) => {
-    while (kept.length < count) kept = Buffer.concat([kept, await readSome(socket)]);
-    const out = kept.subarray(0, count);
-    kept = kept.subarray(count);
-    return out;
-  };
-}
-
-function readSome(socket: net.Socket): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const done = () => {
-      socket.off("data", onData);
-      socket.off("error", onError);
-      socket.off("close", onClose);
-      socket.pause();
-    };
-    const onData = (data: Buffer) => {
-      done();
-      resolve(data);
-    };
-    const onError = (error: Error) => {
-      done();
-      reject(error);
-    };
-    const onClose = () => {
-      done();
-      reject(new DialError("proxy", "the proxy closed the connection"));
-    };
-    socket.on("data", onData);
-    socket.on("error", onError);
-    socket.on("close", onClose);
-    socket.resume();
-  });
+async function take(talk: ProxyTalk, count: number): Promise<Uint8Array> {
+  const out = new Uint8Array(count);
+  for (let at = 0; at < count; at++) {
+    const byte = await talk.read();
+    if (!byte) throw new DialError("proxy", "the proxy closed the connection");
+    out[at] = byte[0]!;
+  }
+  return out;
 }

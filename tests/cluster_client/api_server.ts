@@ -1,7 +1,4 @@
 import { readFileSync } from "node:fs";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import https from "node:https";
-import type { AddressInfo, Socket } from "node:net";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -17,9 +14,69 @@ export type Raw = any;
 export interface RecordedRequest {
   readonly path: string;
   readonly query: URLSearchParams;
-  readonly headers: IncomingMessage["headers"];
+  readonly headers: Readonly<Record<string, string>>;
   /** Remote port: tells connections apart. */
   readonly port: number;
+}
+
+/** An answer under way, written to piece by piece. */
+export class Answer {
+  status = 200;
+  readonly headers = new Headers({ "content-type": "application/json" });
+  readonly response: Promise<Response>;
+  #resolve: (response: Response) => void;
+  #stream: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #onClose: (() => void)[] = [];
+  #closed = false;
+
+  constructor() {
+    const { promise, resolve } = Promise.withResolvers<Response>();
+    this.response = promise;
+    this.#resolve = resolve;
+  }
+
+  /** Sends the head. */
+  start(): void {
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => void (this.#stream = controller),
+      cancel: () => this.#close(),
+    });
+    this.#resolve(new Response(body, { status: this.status, headers: this.headers }));
+  }
+
+  write(data: string | Uint8Array): void {
+    if (this.#closed) return;
+    if (!this.#stream) this.start();
+    this.#stream!.enqueue(typeof data === "string" ? new TextEncoder().encode(data) : data);
+  }
+
+  end(data = ""): void {
+    if (this.#closed) return;
+    if (this.#stream) {
+      if (data) this.write(data);
+      this.#stream.close();
+    } else {
+      this.#resolve(new Response(data, { status: this.status, headers: this.headers }));
+    }
+    this.#close();
+  }
+
+  /** Breaks it off. */
+  destroy(): void {
+    if (this.#closed) return;
+    if (this.#stream) this.#stream.error(new Error("cut"));
+    else this.#resolve(new Response(null, { status: 500 }));
+    this.#close();
+  }
+
+  onClose(callback: () => void): void {
+    this.#onClose.push(callback);
+  }
+
+  #close(): void {
+    this.#closed = true;
+    for (const callback of this.#onClose) callback();
+  }
 }
 
 let shared: { authority: TestAuthority; pair: KeyPair } | undefined;
@@ -41,17 +98,16 @@ export class TestApi {
   readonly requests: RecordedRequest[] = [];
   readonly collections = new Map<string, Map<string, Raw>>();
   /** Watches open now, by collection path. */
-  readonly watches = new Map<string, Set<ServerResponse>>();
+  readonly watches = new Map<string, Set<Answer>>();
   /** Return true when the answer was given here. */
-  intercept: (request: RecordedRequest, response: ServerResponse) => boolean = () => false;
+  intercept: (request: RecordedRequest, response: Answer) => boolean = () => false;
   resourceVersion = 1000;
   pageSize = Infinity;
   readonly folder: string;
   readonly ca: string;
-  #server: https.Server;
-  #sockets = new Set<Socket>();
-  /** Not answered in full yet; Deno's server waits for them when it closes. */
-  #responses = new Set<ServerResponse>();
+  #server: Deno.HttpServer<Deno.NetAddr> | undefined;
+  #abort = new AbortController();
+  readonly #answers = new Set<Answer>();
   readonly #pair: { cert: string; key: string };
   port = 0;
 
@@ -59,7 +115,6 @@ export class TestApi {
     this.folder = folder;
     this.ca = ca;
     this.#pair = pair;
-    this.#server = this.#make();
   }
 
   static async start(pair?: { cert: string; key: string }): Promise<TestApi> {
@@ -74,40 +129,32 @@ export class TestApi {
     return certificates().authority;
   }
 
-  #make(): https.Server {
-    const server = https.createServer(this.#pair, (request, response) => {
-      this.#handle(request, response);
-    });
-    const keep = (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.on("close", () => this.#sockets.delete(socket));
-    };
-    server.on("connection", keep);
-    server.on("secureConnection", keep);
-    server.on("tlsClientError", () => {});
-    return server;
-  }
-
   async listen(): Promise<void> {
-    await new Promise<void>((resolve) =>
-      this.#server.listen(this.port, "127.0.0.1", () => resolve())
-    );
-    this.port = (this.#server.address() as AddressInfo).port;
+    this.#abort = new AbortController();
+    this.#server = Deno.serve({
+      hostname: "127.0.0.1",
+      port: this.port,
+      cert: this.#pair.cert,
+      key: this.#pair.key,
+      signal: this.#abort.signal,
+      onListen() {},
+      onError: () => new Response(null, { status: 500 }),
+    }, (request, info) => this.#handle(request, info.remoteAddr.port));
+    this.port = this.#server.addr.port;
+    await Promise.resolve();
   }
 
   /** Goes away with every connection, keeping its port. */
   async stop(): Promise<void> {
-    for (const response of this.#responses) response.destroy();
-    for (const socket of this.#sockets) socket.destroy();
-    if (this.#server.listening) {
-      await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    }
+    this.#abort.abort();
+    for (const answer of this.#answers) answer.destroy();
+    this.#answers.clear();
+    await this.#server?.finished;
     this.watches.clear();
   }
 
   async restart(): Promise<void> {
     await this.stop();
-    this.#server = this.#make();
     await this.listen();
   }
 
@@ -185,8 +232,8 @@ export class TestApi {
     });
   }
 
-  refuse(response: ServerResponse, status: number, message: string, reason = ""): true {
-    response.writeHead(status, { "content-type": "application/json" });
+  refuse(response: Answer, status: number, message: string, reason = ""): true {
+    response.status = status;
     response.end(JSON.stringify({
       kind: "Status",
       apiVersion: "v1",
@@ -198,34 +245,37 @@ export class TestApi {
     return true;
   }
 
-  #handle(message: IncomingMessage, response: ServerResponse): void {
-    const url = new URL(message.url ?? "/", "https://api");
+  #handle(message: Request, port: number): Promise<Response> {
+    const url = new URL(message.url);
     const request: RecordedRequest = {
       path: url.pathname,
       query: url.searchParams,
-      headers: message.headers,
-      port: message.socket.remotePort ?? 0,
+      headers: Object.fromEntries(message.headers),
+      port,
     };
+    const answer = new Answer();
+    this.#answers.add(answer);
+    answer.onClose(() => this.#answers.delete(answer));
+    this.#serve(request, answer);
+    return answer.response;
+  }
+
+  #serve(request: RecordedRequest, response: Answer): void {
     this.requests.push(request);
-    response.on("error", () => {});
-    this.#responses.add(response);
-    response.on("close", () => this.#responses.delete(response));
     if (this.intercept(request, response)) return;
-    if (url.pathname === "/version") {
+    if (request.path === "/version") {
       response.end(JSON.stringify({ major: "1", minor: "36" }));
       return;
     }
-    const objects = this.collections.get(url.pathname);
+    const objects = this.collections.get(request.path);
     if (objects && request.query.get("watch") === "true") {
-      let watches = this.watches.get(url.pathname);
-      if (!watches) this.watches.set(url.pathname, watches = new Set());
+      let watches = this.watches.get(request.path);
+      if (!watches) this.watches.set(request.path, watches = new Set());
       watches.add(response);
-      response.on("close", () => watches.delete(response));
-      response.writeHead(200, { "content-type": "application/json" });
-      response.flushHeaders();
+      response.onClose(() => watches.delete(response));
+      response.start();
       return;
     }
-    response.setHeader("content-type", "application/json");
     if (objects) {
       const all = [...objects.values()];
       const from = Number(request.query.get("continue") ?? "0");
@@ -238,12 +288,12 @@ export class TestApi {
       }));
       return;
     }
-    const cut = url.pathname.lastIndexOf("/");
-    const found = this.collections.get(url.pathname.slice(0, cut))?.get(
-      decodeURIComponent(url.pathname.slice(cut + 1)),
+    const cut = request.path.lastIndexOf("/");
+    const found = this.collections.get(request.path.slice(0, cut))?.get(
+      decodeURIComponent(request.path.slice(cut + 1)),
     );
     if (found) response.end(JSON.stringify(found));
-    else this.refuse(response, 404, `${url.pathname} not found`, "NotFound");
+    else this.refuse(response, 404, `${request.path} not found`, "NotFound");
   }
 }
 

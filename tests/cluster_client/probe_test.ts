@@ -176,7 +176,8 @@ Deno.test("probe() is not fooled by a web page or a redirect", async () => {
     };
     assert.match((await failure(api, {})).message, /not from an API server$/);
     api.intercept = (_request, response) => {
-      response.writeHead(302, { location: "https://login.example/" });
+      response.status = 302;
+      response.headers.set("location", "https://login.example/");
       response.end();
       return true;
     };
@@ -189,7 +190,7 @@ Deno.test("a busy server is asked again after its Retry-After", async () => {
     let refusals = 1;
     api.intercept = (_request, response) => {
       if (refusals-- <= 0) return false;
-      response.setHeader("retry-after", "0");
+      response.headers.set("retry-after", "0");
       return api.refuse(response, 429, "too many requests");
     };
     const cluster = await api.open();

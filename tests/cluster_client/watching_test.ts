@@ -150,7 +150,6 @@ Deno.test("a watch that says nothing is opened anew after 75 s, from where it st
       clock.advance(50);
       return picture() === "a:81 b:80";
     });
-    const forgotten = [...api.watches.get(SERVICES)!];
     api.watches.get(SERVICES)!.clear();
     api.watches.get(SLICES)!.clear();
     // Heartbeats go on being answered; only this connection is dead.
@@ -167,7 +166,6 @@ Deno.test("a watch that says nothing is opened anew after 75 s, from where it st
     });
     assert.equal(count(api, SERVICES, false), 1);
     assert.deepEqual(health.filter((one) => !one.reachable), []);
-    for (const response of forgotten) response.destroy();
   }, true);
 });
 
@@ -247,7 +245,6 @@ Deno.test("a server that hangs up on every watch is not asked in a busy loop", a
   await watching(async ({ api }) => {
     api.intercept = (request, response) => {
       if (request.query.get("watch") !== "true") return false;
-      response.writeHead(200);
       response.end();
       return true;
     };
