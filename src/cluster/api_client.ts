@@ -223,9 +223,9 @@ export class ApiClient {
     watching = false,
   ): Promise<HttpResponse> {
     let refreshed = false;
+    let target = await this.#targets();
     for (let tries = 1;; tries++) {
       limits.signal?.throwIfAborted();
-      const target = await this.#targets({ refresh: refreshed });
       let response: HttpResponse;
       try {
         response = await this.#http.request(target, {
@@ -243,6 +243,11 @@ export class ApiClient {
       if (response.status === 401 && !refreshed) {
         refreshed = true;
         await response.text().catch(() => {});
+        // Another request may have brought fresh credentials meanwhile.
+        const now = await this.#targets();
+        const other = now.headers.authorization !== target.headers.authorization ||
+          now.tls?.cert !== target.tls?.cert;
+        target = other ? now : await this.#targets({ refresh: true });
         continue;
       }
       if (response.status === 429 && tries <= BUSY_TRIES) {

@@ -77,6 +77,7 @@ class ServiceDiscovery implements Discovery {
   #health = "";
   #isReady = false;
   #closed = false;
+  #refused = false;
   #snapshot: ReadonlyMap<string, ClusterService> = new Map();
   readonly #notes = new Set<string>();
 
@@ -138,7 +139,7 @@ class ServiceDiscovery implements Discovery {
         } else if (before !== undefined && now === undefined) this.#dropScope(before);
       },
       onDenied: () => {
-        this.#ready.reject(
+        this.#refuse(
           new CzctlError("denied", denied.message, {
             hint: "Name the namespaces with -n and -a instead of --all-namespaces",
             cause: denied,
@@ -169,11 +170,12 @@ class ServiceDiscovery implements Discovery {
         if (services.synced) return false;
         loops.delete(services);
         if (onForbidden) {
-          // Not by the loop itself: it is still running.
-          this.#dropScope(scope);
+          // What stands in first: without any watch left the picture would
+          // count as complete.
           onForbidden(error);
+          this.#dropScope(scope);
         } else {
-          this.#ready.reject(error);
+          this.#refuse(error);
         }
         return true;
       },
@@ -213,7 +215,7 @@ class ServiceDiscovery implements Discovery {
       },
       onDenied: (error) => {
         if (pods.synced || this.#isReady) return false;
-        this.#ready.reject(
+        this.#refuse(
           new CzctlError("denied", `${reason.message}; and pods neither: ${error.message}`, {
             ...(reason.hint === undefined ? {} : { hint: reason.hint }),
             cause: reason,
@@ -223,6 +225,12 @@ class ServiceDiscovery implements Discovery {
       },
     });
     loops.add(pods);
+  }
+
+  /** No picture will ever be complete. */
+  #refuse(error: CzctlError): void {
+    this.#refused = true;
+    this.#ready.reject(error);
   }
 
   #group(scope: string): Set<AnyLoop> {
@@ -271,7 +279,7 @@ class ServiceDiscovery implements Discovery {
   }
 
   #changed(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#refused) return;
     if (!this.#isReady && this.#complete()) this.#coalescer.flush();
     else this.#coalescer.poke();
   }

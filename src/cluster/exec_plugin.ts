@@ -8,6 +8,8 @@ import { pem } from "./pem.ts";
 
 /** Renewed this long before it expires, in ms, so that no request meets an expired one. */
 const EARLY_MS = 60_000;
+/** How long after a run a refusal is taken to be of the credential before it, in ms. */
+const BURST_MS = 200;
 /** A plugin may open a browser and wait for the user. */
 const INTERACTIVE_MS = 300_000;
 const SILENT_MS = 30_000;
@@ -42,8 +44,8 @@ export class ExecPlugin {
 
   get(refresh: boolean): Promise<Credentials> {
     if (this.#running) return this.#running;
-    // A burst of 401s from several watches is one refusal, not many.
-    const justRun = this.#clock.monotonic() - this.#lastRun < 1_000;
+    // A burst of 401s from several connections is one refusal, not many.
+    const justRun = this.#clock.monotonic() - this.#lastRun < BURST_MS;
     if (this.#cached && (!refresh || justRun) && this.#clock.now() < this.#cached.until) {
       return Promise.resolve(this.#cached.value);
     }

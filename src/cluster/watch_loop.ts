@@ -42,6 +42,8 @@ const GRACE_MS = 15_000;
 const SILENCE_MS = 75_000;
 /** Everything is listed anew this often, in ms, to repair what may have been missed. */
 const RESYNC_MS = 600_000;
+/** So many watches in a row that ended too soon are told as a problem. */
+const MANY = 5;
 /** A watch that ended sooner than this counts as a failure: no busy loop against a broken proxy. */
 const SHORT_MS = 1_000;
 
@@ -60,7 +62,10 @@ export class WatchLoop<T> {
   #state: State = "listing";
   #version = "";
   #listedAt = -Infinity;
+  /** Tries in a row that ended too soon; decides the next wait. */
   #failures = 0;
+  /** Tries in a row that were not even answered. */
+  #misses = 0;
   #finished: Promise<void> | undefined;
   synced = false;
 
@@ -150,8 +155,12 @@ export class WatchLoop<T> {
     }
     log.debug("watch failed", { resource, problem: error.message });
     this.#retryAfter = error instanceof ApiError ? error.retryAfterMs : undefined;
-    // A single cut is ordinary (a server restarting, a load balancer's limit).
-    if (this.#failures > 0 || !this.synced) this.#options.onProblem?.(error);
+    // A cut is ordinary (a load balancer's limit, a server restarting): it is
+    // told when the next try fails as well, or when there is no end of cuts.
+    this.#misses++;
+    if (this.#misses > 1 || this.#failures >= MANY || !this.synced) {
+      this.#options.onProblem?.(error);
+    }
     return true;
   }
 
@@ -193,6 +202,7 @@ export class WatchLoop<T> {
     this.#version = listed.resourceVersion;
     this.#listedAt = this.#options.clock.monotonic();
     this.synced = true;
+    this.#misses = 0;
     this.#options.onSynced?.();
   }
 
@@ -212,6 +222,7 @@ export class WatchLoop<T> {
         timeoutSeconds,
         signal: AbortSignal.any([signal, silent.signal]),
         onBytes: () => {
+          this.#misses = 0;
           cancelSilence();
           cancelSilence = clock.after(SILENCE_MS, giveUp);
           // Well again once it has stood for a moment; the first bytes alone

@@ -272,7 +272,8 @@ class Exchange {
   }
 
   #onEnd(error?: Error): void {
-    if (error) {
+    // Without TLS's own goodbye, as when a process is killed: the end all the same.
+    if (error && !/close_notify/.test(error.message)) {
       this.#fail(new DialError("closed", `the connection broke (${error.message})`, error));
     } else if (this.#framing?.endsWithConnection) {
       this.#finish();
