@@ -259,8 +259,18 @@ export async function explainTls(
   }
 }
 
+/** The kinds of proxy there are, with the port each has by default. */
+const PROXY_PORTS: Readonly<Record<string, number>> = {
+  "http:": 80,
+  "socks5:": 1080,
+  "socks5h:": 1080,
+};
+
 function proxyAddress(proxyUrl: string): { host: string; port: number } {
   const { hostname, port, protocol } = new URL(proxyUrl);
-  const usual = protocol.startsWith("socks") ? 1080 : 80;
+  const usual = PROXY_PORTS[protocol];
+  if (usual === undefined) {
+    throw new DialError("proxy", `proxies of kind "${protocol.slice(0, -1)}" are not supported`);
+  }
   return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || usual) };
 }

@@ -22,20 +22,9 @@ export async function passProxy(
   talk: ProxyTalk,
 ): Promise<void> {
   const proxy = new URL(proxyUrl);
-  switch (proxy.protocol) {
-    case "http:":
-      return await httpConnect(proxy, to, talk);
-    case "socks5:":
-    case "socks5h:":
-      return await socksConnect(proxy, to, talk);
-    default:
-      throw new DialError(
-        "proxy",
-        `proxies of kind "${proxy.protocol.slice(0, -1)}" are not supported`,
-      );
-  }
+  if (proxy.protocol === "http:") await httpConnect(proxy, to, talk);
+  else await socksConnect(proxy, to, talk);
 }
-
 async function httpConnect(
   proxy: URL,
   to: { readonly host: string; readonly port: number },

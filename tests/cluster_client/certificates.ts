@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { type Certificate, makeCertificate } from "./x509.ts";
+import { type Certificate, makeCertificate } from "../cluster/server/x509.ts";
 
 export interface KeyPair {
   /** PEM. */

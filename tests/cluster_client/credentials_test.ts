@@ -1,0 +1,461 @@
+import assert from "node:assert/strict";
+import { chmod, writeFile } from "node:fs/promises";
+import { createServer, type Socket } from "node:net";
+import { connect } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { openCluster } from "../../src/cluster/cluster.ts";
+import { proxyFromEnv } from "../../src/cluster/proxy_env.ts";
+import { CzctlError } from "../../src/model/errors.ts";
+import { silentLogger } from "../../src/model/log.ts";
+import { Answer, type RecordedRequest, TestApi } from "./api_server.ts";
+import { FakeClock } from "./fake_clock.ts";
+
+async function withApi(work: (api: TestApi) => Promise<void>): Promise<void> {
+  const api = await TestApi.start();
+  try {
+    await work(api);
+  } finally {
+    await api.close();
+  }
+}
+
+/** A plugin that notes how it was called and prints what `answer` says. */
+async function plugin(api: TestApi, name: string, script: string): Promise<string> {
+  const path = join(api.folder, name);
+  await writeFile(path, `#!/bin/sh\n${script}\n`);
+  await chmod(path, 0o755);
+  return path;
+}
+
+function exec(more: object) {
+  return {
+    exec: {
+      apiVersion: "client.authentication.k8s.io/v1",
+      interactiveMode: "IfAvailable",
+      ...more,
+    },
+  };
+}
+
+function credential(token: string, expires?: number): string {
+  const status = {
+    token,
+    ...(expires ? { expirationTimestamp: new Date(expires).toISOString() } : {}),
+  };
+  return JSON.stringify({
+    apiVersion: "client.authentication.k8s.io/v1",
+    kind: "ExecCredential",
+    status,
+  });
+}
+
+const PATH = Deno.env.get("PATH") ?? "";
+
+Deno.test("an exec plugin runs with the session's environment, folder and cluster, found on its PATH", async () => {
+  await withApi(async (api) => {
+    await plugin(
+      api,
+      "my-login",
+      `{ pwd; echo "$FROM_SESSION"; echo "$FROM_CONFIG"; echo "$HOME_OF_TEST"; echo "$@"; echo "$KUBERNETES_EXEC_INFO"; } > "$OUT"; echo '${
+        credential("from-plugin")
+      }'`,
+    );
+    const out = join(api.folder, "out");
+    const cluster = await api.open({
+      user: exec({
+        command: "my-login",
+        args: ["--region", "a b"],
+        env: [{ name: "FROM_CONFIG", value: "c" }, { name: "OUT", value: out }],
+        provideClusterInfo: true,
+      }),
+      cluster: {
+        extensions: [{ name: "client.authentication.k8s.io/exec", extension: { audience: "x" } }],
+      },
+      env: { PATH: `${api.folder}:${PATH}`, FROM_SESSION: "s" },
+    });
+    await cluster.probe();
+    assert.equal(api.requests[0]?.headers.authorization, "Bearer from-plugin");
+    const lines = (await Deno.readTextFile(out)).split("\n");
+    assert.deepEqual(lines.slice(0, 5), [api.folder, "s", "c", "", "--region a b"]);
+    assert.deepEqual(JSON.parse(lines[5]!), {
+      kind: "ExecCredential",
+      apiVersion: "client.authentication.k8s.io/v1",
+      spec: {
+        interactive: false,
+        cluster: {
+          server: api.url,
+          "certificate-authority-data": btoa(api.ca),
+          config: { audience: "x" },
+        },
+      },
+    });
+    await cluster.close();
+  });
+});
+
+Deno.test("a plugin's answer is kept until shortly before it expires, or is refused", async () => {
+  await withApi(async (api) => {
+    const clock = new FakeClock();
+    const runs = join(api.folder, "runs");
+    const command = await plugin(
+      api,
+      "login",
+      `echo x >> ${runs}; n=$(wc -l < ${runs}); echo '${
+        credential("token-N", clock.now() + 600_000)
+      }' | sed "s/token-N/token-$n/"`,
+    );
+    const cluster = await api.open({ user: exec({ command }), clock, env: { PATH } });
+    const token = async (refresh = false) =>
+      (await cluster.targets({ refresh })).headers.authorization;
+    assert.equal(await token(), "Bearer token-1");
+    clock.advance(539_000);
+    assert.equal(await token(), "Bearer token-1");
+    clock.advance(2_000);
+    // Several at once share one run.
+    assert.deepEqual(
+      await Promise.all([token(), token(), token()]),
+      Array(3).fill("Bearer token-2"),
+    );
+    clock.advance(1_000);
+    assert.equal(await token(true), "Bearer token-3");
+    // Refused right after it was made: one refusal of many connections.
+    assert.equal(await token(true), "Bearer token-3");
+    await cluster.close();
+  });
+});
+
+Deno.test("what can go wrong with a plugin is told", async () => {
+  await withApi(async (api) => {
+    const failure = async (user: object, env: Record<string, string> = { PATH }) => {
+      const cluster = await api.open({ user, env });
+      try {
+        await cluster.targets();
+      } catch (error) {
+        assert.ok(error instanceof CzctlError);
+        assert.equal(error.exitCode, 3);
+        return `${error.message} | ${error.hint ?? ""}`;
+      } finally {
+        await cluster.close();
+      }
+      throw new Error("it worked");
+    };
+    const start = 'Cannot get credentials from the plugin "';
+    assert.equal(
+      await failure(exec({ command: "no-such-plugin", installHint: "Get it at example.com" })),
+      `${start}no-such-plugin": no such program | Get it at example.com`,
+    );
+    const failing = await plugin(
+      api,
+      "failing",
+      "echo first >&2; echo 'please log in' >&2; exit 4",
+    );
+    assert.equal(
+      await failure(exec({ command: failing })),
+      `${start}${failing}": it ended with code 4 ("please log in") | Log in again, then check with: kubectl --context test get services`,
+    );
+    const garbage = await plugin(api, "garbage", "echo hello");
+    assert.match(await failure(exec({ command: garbage })), /": its answer is not JSON/);
+    const empty = await plugin(api, "empty", `echo '${credential("")}'`);
+    assert.match(await failure(exec({ command: empty })), /": its answer holds no credential/);
+    const old = await plugin(
+      api,
+      "old",
+      `echo '${credential("x").replace("k8s.io/v1", "k8s.io/v1beta1")}'`,
+    );
+    assert.match(
+      await failure(exec({ command: old })),
+      /": it answered with ".*v1beta1 ExecCredential" instead/,
+    );
+    assert.match(
+      await failure(exec({ command: old, apiVersion: "client.authentication.k8s.io/v1alpha1" })),
+      /v1alpha1" is not known/,
+    );
+    assert.match(
+      await failure(exec({ command: old, interactiveMode: "Always" })),
+      /it must be able to ask you/,
+    );
+  });
+});
+
+Deno.test("a plugin's own client certificate is used", async () => {
+  await withApi(async (api) => {
+    const pair = TestApi.authority().client("alice");
+    await writeFile(
+      join(api.folder, "answer"),
+      JSON.stringify({
+        apiVersion: "client.authentication.k8s.io/v1beta1",
+        kind: "ExecCredential",
+        status: { clientCertificateData: pair.cert, clientKeyData: pair.key },
+      }),
+    );
+    const command = await plugin(api, "login", `cat ${join(api.folder, "answer")}`);
+    const cluster = await api.open({
+      user: exec({ command, apiVersion: "client.authentication.k8s.io/v1beta1" }),
+      env: { PATH },
+    });
+    const target = await cluster.targets();
+    assert.equal(target.tls?.cert, pair.cert);
+    await cluster.probe();
+    await cluster.close();
+  });
+});
+
+function jwt(expires: number): string {
+  const part = (value: object) => btoa(JSON.stringify(value)).replace(/=+$/, "");
+  return `${part({ alg: "none" })}.${part({ exp: expires / 1000 })}.x`;
+}
+
+Deno.test("an OIDC login is renewed with its refresh token before it expires", async () => {
+  await withApi(async (api) => {
+    const clock = new FakeClock();
+    const issued: string[] = [];
+    api.intercept = (request: RecordedRequest, response: Answer) => {
+      if (request.path === "/.well-known/openid-configuration") {
+        response.end(JSON.stringify({ token_endpoint: `${api.url}/token` }));
+        return true;
+      }
+      if (request.path !== "/token") return false;
+      issued.push(request.headers.authorization ?? "");
+      response.end(JSON.stringify({ id_token: jwt(clock.now() + 600_000), refresh_token: "r2" }));
+      return true;
+    };
+    const first = jwt(clock.now() + 60_000);
+    const cluster = await api.open({
+      clock,
+      user: {
+        "auth-provider": {
+          name: "oidc",
+          config: {
+            "idp-issuer-url": api.url,
+            "idp-certificate-authority-data": btoa(api.ca),
+            "client-id": "czctl",
+            "client-secret": "s",
+            "id-token": first,
+            "refresh-token": "r1",
+          },
+        },
+      },
+    });
+    assert.equal((await cluster.targets()).headers.authorization, `Bearer ${first}`);
+    clock.advance(31_000);
+    const renewed = (await cluster.targets()).headers.authorization;
+    assert.notEqual(renewed, `Bearer ${first}`);
+    assert.deepEqual(issued, [`Basic ${btoa("czctl:s")}`]);
+    assert.equal((await cluster.targets()).headers.authorization, renewed);
+    await cluster.close();
+  });
+});
+
+Deno.test("an OIDC login that cannot be renewed says so", async () => {
+  await withApi(async (api) => {
+    const cluster = await api.open({
+      user: { "auth-provider": { name: "oidc", config: { "id-token": jwt(0) } } },
+    });
+    await assert.rejects(
+      cluster.targets(),
+      (error: CzctlError) =>
+        error.message ===
+          "Cannot renew the OIDC login: the ID token has expired and there is no refresh token",
+    );
+    await cluster.close();
+  });
+});
+
+/** A proxy that notes where it was asked to go and goes there. */
+async function proxy(
+  kind: "http" | "socks5",
+  work: (url: string, asked: string[]) => Promise<void>,
+): Promise<void> {
+  const asked: string[] = [];
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.on("error", () => {});
+    const go = (host: string, port: number, answer: Uint8Array | string, rest?: Uint8Array) => {
+      const up = connect(port, host, () => {
+        socket.write(answer);
+        if (rest?.length) up.write(rest);
+        socket.pipe(up);
+        up.pipe(socket);
+      });
+      sockets.add(up);
+      up.on("error", () => socket.destroy());
+    };
+    if (kind === "http") {
+      socket.once("data", (data: Uint8Array) => {
+        const head = new TextDecoder().decode(data);
+        asked.push(head.split("\r\n").filter((line) => /^CONNECT|^Proxy-/.test(line)).join(" "));
+        const [, host, port] = /^CONNECT ([^:]+):(\d+)/.exec(head)!;
+        if (host === "refused") socket.end("HTTP/1.1 403 Forbidden\r\n\r\n");
+        else go(host!, Number(port), "HTTP/1.1 200 OK\r\n\r\n");
+      });
+      return;
+    }
+    socket.once("data", () => {
+      socket.write(Uint8Array.of(5, 0));
+      socket.once("data", (data: Uint8Array) => {
+        const port = data.at(-2)! * 256 + data.at(-1)!;
+        const host = data[3] === 1
+          ? data.subarray(4, 8).join(".")
+          : new TextDecoder().decode(data.subarray(5, -2));
+        asked.push(`${host}:${port}`);
+        go(host, port, Uint8Array.of(5, 0, 0, 1, 0, 0, 0, 0, 0, 0));
+      });
+    });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  try {
+    await work(`${kind}://u%40x:p@127.0.0.1:${port}`, asked);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+}
+
+for (const kind of ["http", "socks5"] as const) {
+  Deno.test(`requests go through a ${kind} proxy, with every way to log in and to verify`, async () => {
+    await withApi(async (api) => {
+      await proxy(kind, async (url, asked) => {
+        const proxyUrl = kind === "http" ? url : url.replace("u%40x:p@", "");
+        const pair = TestApi.authority().client("alice");
+        const certificate = {
+          "client-certificate-data": btoa(pair.cert),
+          "client-key-data": btoa(pair.key),
+        };
+        const cases: [object, object][] = [
+          [{ token: "t" }, {}],
+          [certificate, {}],
+          [{ token: "t" }, { "insecure-skip-tls-verify": true, "certificate-authority-data": "" }],
+          [{ token: "t" }, { "tls-server-name": "localhost" }],
+        ];
+        for (const [user, cluster] of cases) {
+          const opened = await api.open({ user, cluster: { "proxy-url": proxyUrl, ...cluster } });
+          await opened.probe();
+          await opened.close();
+        }
+        const line = kind === "http"
+          ? `CONNECT 127.0.0.1:${api.port} HTTP/1.1 Proxy-Authorization: Basic ${btoa("u@x:p")}`
+          : `127.0.0.1:${api.port}`;
+        assert.deepEqual(asked, Array(4).fill(line));
+      });
+    });
+  });
+}
+
+Deno.test("a proxy that refuses, is not there or is of an unknown kind is named", async () => {
+  await withApi(async (api) => {
+    const failure = async (proxyUrl: string, server?: string) => {
+      const cluster = await api.open({
+        cluster: { "proxy-url": proxyUrl, ...(server ? { server } : {}) },
+      });
+      try {
+        await cluster.probe();
+      } catch (error) {
+        assert.equal((error as CzctlError).exitCode, 3);
+        return (error as CzctlError).message;
+      } finally {
+        await cluster.close();
+      }
+      throw new Error("it worked");
+    };
+    await proxy("http", async (url) => {
+      assert.match(
+        await failure(url, "https://refused:443"),
+        /refused with "HTTP\/1.1 403 Forbidden"$/,
+      );
+    });
+    assert.match(
+      await failure("http://127.0.0.1:1"),
+      /the proxy cannot be reached: connection to 127.0.0.1:1 refused$/,
+    );
+    assert.match(await failure("quic://127.0.0.1:1"), /proxies of kind "quic" are not supported$/);
+  });
+});
+
+Deno.test("client certificates are sent, with and without another server name", async () => {
+  await withApi(async (api) => {
+    const pair = TestApi.authority().client("alice");
+    for (const cluster of [{}, { "tls-server-name": "localhost" }]) {
+      const opened = await api.open({
+        user: { "client-certificate-data": btoa(pair.cert), "client-key-data": btoa(pair.key) },
+        cluster,
+      });
+      await opened.probe();
+      await opened.close();
+    }
+    // Judged before ours is sent, and named, whichever API made the connection.
+    for (const name of ["other.example", "127.0.0.9"]) {
+      const opened = await api.open({
+        user: { "client-certificate-data": btoa(pair.cert), "client-key-data": btoa(pair.key) },
+        cluster: { "tls-server-name": name },
+      });
+      await assert.rejects(
+        opened.probe(),
+        (error: CzctlError) =>
+          error.message.endsWith(`the server's certificate is not for the name "${name}"`),
+      );
+      await opened.close();
+    }
+  });
+});
+
+Deno.test("impersonation sends one header line for each group", async () => {
+  await withApi(async (api) => {
+    const cluster = await api.open({
+      user: { token: "t", as: "bob", "as-groups": ["dev", "ops"] },
+    });
+    await cluster.probe();
+    await cluster.close();
+    const { headers } = api.requests[0]!;
+    assert.equal(headers["impersonate-user"], "bob");
+    // The server joins repeated lines with a comma and a blank.
+    assert.equal(headers["impersonate-group"], "dev, ops");
+  });
+});
+
+Deno.test("proxyFromEnv() reads the variables as Go does", () => {
+  const env = { HTTPS_PROXY: "p:3128", http_proxy: "http://plain:80" };
+  const cases: [string, Record<string, string>, string | undefined][] = [
+    ["https://a.example", env, "http://p:3128"],
+    ["http://a.example", env, "http://plain:80"],
+    ["https://localhost:6443", env, undefined],
+    ["https://127.0.0.9", env, undefined],
+    ["https://[::1]", env, undefined],
+    ["https://a.example", { ...env, NO_PROXY: "example" }, undefined],
+    ["https://a.example", { ...env, NO_PROXY: ".example" }, undefined],
+    ["https://example", { ...env, NO_PROXY: ".example" }, "http://p:3128"],
+    ["https://badexample", { ...env, NO_PROXY: "example" }, "http://p:3128"],
+    ["https://a.example", { ...env, no_proxy: "x, A.example:443" }, undefined],
+    ["https://a.example:8443", { ...env, NO_PROXY: "a.example:443" }, "http://p:3128"],
+    ["https://10.1.2.3", { ...env, NO_PROXY: "10.0.0.0/8" }, undefined],
+    ["https://11.1.2.3", { ...env, NO_PROXY: "10.0.0.0/8" }, "http://p:3128"],
+    ["https://[fd00::5]", { ...env, NO_PROXY: "fd00::/16" }, undefined],
+    ["https://a.example", { ...env, NO_PROXY: "*" }, undefined],
+    ["https://a.example", {}, undefined],
+  ];
+  for (const [server, given, wanted] of cases) {
+    assert.equal(
+      proxyFromEnv(new URL(server), given as Record<string, string>),
+      wanted,
+      JSON.stringify([server, given]),
+    );
+  }
+});
+
+Deno.test("a kubeconfig named in one folder is read from there, whatever this process' own is", async () => {
+  await withApi(async (api) => {
+    const path = await api.kubeconfig();
+    const cluster = await openCluster({
+      kubeconfig: path.slice(api.folder.length + 1),
+      env: {},
+      cwd: api.folder,
+      home: "/nowhere",
+      log: silentLogger,
+      clock: new FakeClock(),
+    });
+    assert.equal(cluster.context, "test");
+    await cluster.close();
+  });
+});
