@@ -101,12 +101,20 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
     delayMs: options.delayMs ?? 0,
     version: options.version ?? "1.36",
   };
-  const child = new Deno.Command("node", {
-    args: [bundle, "api"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
+  let child: Deno.ChildProcess;
+  try {
+    child = new Deno.Command("node", {
+      args: [bundle, "api"],
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+  } catch (cause) {
+    await Deno.remove(folder, { recursive: true });
+    throw new Error("Cannot start the test cluster: it needs Node 20 or newer on the PATH", {
+      cause,
+    });
+  }
   const input = child.stdin.getWriter();
   let closed: Promise<void> | undefined;
   const close = () =>

@@ -256,6 +256,30 @@ withCluster("refusals are the real ones", async (cluster) => {
   await spdy.close();
 });
 
+Deno.test("client certificates: trusted, expired, and of another authority", async () => {
+  const users = [
+    {
+      context: "good",
+      user: "good",
+      via: "certificate",
+      rules: [{ verbs: ["*"], resources: ["*"] }],
+    },
+    { context: "old", user: "old", via: "certificate", rules: [], certificateLifetimeMs: -60_000 },
+  ] as const;
+  await using cluster = await startCluster({ users });
+  await using other = await startCluster({ fixtures: "empty" });
+  const ask = async (from: Cluster, context: string) => {
+    const { cert, key } = await credentials(from, context);
+    const { url, ca } = await credentials(cluster, "good");
+    const options = { url, ca, ...(cert && key ? { cert, key } : {}) };
+    const head = "GET /api/v1/namespaces/sample-project/pods HTTP/1.1\r\n";
+    return (await request(options, head)).answer.status;
+  };
+  assert.equal(await ask(cluster, "good"), 200);
+  assert.equal(await ask(cluster, "old"), 401);
+  assert.equal(await ask(other, "admin"), 401);
+});
+
 async function webSocket(cluster: Cluster, path: string, protocol: string): Promise<WebSocket> {
   const { url, ca, headers } = await credentials(cluster, "token");
   const socket = new WebSocket(`${url.replace("https", "wss")}${path}`, protocol, {

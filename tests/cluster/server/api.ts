@@ -533,6 +533,8 @@ export class Api {
     if (!pod.spec.nodeName) throw badRequest(`pod ${route.name} does not have a host assigned`);
     const target = await this.options.kubelet.target(pod);
     if (!target || pod.status.phase !== "Running") {
+      // Not recorded, a guess after the kubelet's wording; kubectl never gets here, because it
+      // looks at the phase first.
       throw new ApiError(
         500,
         "InternalError",

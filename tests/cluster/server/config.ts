@@ -18,6 +18,8 @@ export interface UserConfig {
   readonly groups?: readonly string[];
   readonly via: "certificate" | "token" | "exec";
   readonly rules: readonly Rule[];
+  /** Of the client certificate, in ms; negative: it has expired, and the server answers 401. */
+  readonly certificateLifetimeMs?: number;
   /** The context's namespace; absent: none. */
   readonly namespace?: string;
 }

@@ -46,6 +46,9 @@ export function writeKubeconfig(
         organizations: user.groups ?? [],
         usage: "client",
         issuer: ca,
+        ...(user.certificateLifetimeMs === undefined
+          ? {}
+          : { lifetimeMs: user.certificateLifetimeMs }),
       });
       secrets.set(user.user, {
         "client-certificate-data": base64(certificate.certPem),

@@ -163,6 +163,8 @@ export class SpdyLink {
         if (!stream) return;
         this.#streams.delete(body.readUInt32BE(0) & 0x7fffffff);
         if (stream.kind !== "data") return;
+        // From the sources, not recorded: a reset is an end of input for containerd, and its next
+        // write to the stream fails.
         stream.pair.mute = true;
         stream.pair.ended = true;
         stream.pair.forward?.end();
@@ -176,7 +178,7 @@ export class SpdyLink {
       case TYPE.goAway:
         return;
       default:
-        // SETTINGS, WINDOW_UPDATE and the rest are read and ignored.
+        // SETTINGS, WINDOW_UPDATE and the rest are read and ignored, as by moby/spdystream.
     }
   }
 
@@ -295,7 +297,10 @@ export class SpdyLink {
     this.wire.write(control(TYPE.synReply, 0, Buffer.concat([words(id), block])));
   }
 
-  /** A broken frame: GOAWAY with PROTOCOL_ERROR, then the end of the connection. */
+  /**
+   * A broken frame: GOAWAY, then the end of the connection. That it is answered so was seen on a
+   * real cluster; the status, PROTOCOL_ERROR, was not noted there and is a guess.
+   */
   #goAway(): void {
     this.#broken = true;
     this.wire.write(control(TYPE.goAway, 0, words(this.#lastId, 1)));
