@@ -16,6 +16,8 @@ const LOOK_MS = 500;
 /** Between two starts of a helper that keeps going away, in ms. */
 const FIRST_RESTART_MS = 100;
 const LAST_RESTART_MS = 5_000;
+/** A helper that lived this long was well: the next one is started without delay. */
+const WELL_MS = 10_000;
 
 export interface HostsKeeperOptions {
   /** The installed set-uid copy, or (when already root) the own binary and `helper`. */
@@ -65,6 +67,8 @@ export class HostsKeeper {
   #seen: string | undefined;
   #failure: string | undefined;
   #startFailure: string | undefined;
+  #startedAt = 0;
+  #restartMs = FIRST_RESTART_MS;
   #closed: Promise<void> | undefined;
 
   private constructor(options: HostsKeeperOptions, link: HelperLink) {
@@ -162,6 +166,7 @@ export class HostsKeeper {
   #attach(link: HelperLink): void {
     this.#link = link;
     this.#startFailure = undefined;
+    this.#startedAt = this.#options.clock.monotonic();
     this.#nextLink.resolve(link);
     link.gone.then((reason) => this.#replace(reason));
   }
@@ -174,9 +179,11 @@ export class HostsKeeper {
     const { log, clock } = this.#options;
     if (signal.aborted) return;
     log.warn("The helper ended; starting another", { reason: reason?.message });
-    for (let wait = FIRST_RESTART_MS;; wait = Math.min(wait * 2, LAST_RESTART_MS)) {
+    if (clock.monotonic() - this.#startedAt > WELL_MS) this.#restartMs = FIRST_RESTART_MS;
+    for (;;) {
       try {
-        await clock.sleep(wait, signal);
+        await clock.sleep(this.#restartMs, signal);
+        this.#restartMs = Math.min(this.#restartMs * 2, LAST_RESTART_MS);
         const link = await startLink(this.#options);
         if (signal.aborted) return void await link.end().catch(() => {});
         this.#attach(link);

@@ -119,12 +119,33 @@ export async function elevateWithSudo(request: ElevateRequest): Promise<void> {
   if (currentUser().uid === 0) return await runElevate(command.slice(2), request.binary);
   const result = await runProgram(["sudo", "--", ...command], { stdio: "terminal" });
   if (result?.code === 0) return;
+  if (result !== undefined) await explainUnreadable(request.binary);
   throw new CzctlError(
     "not_elevated",
     result === undefined
       ? "Cannot ask for root: there is no sudo"
       : "Cannot become root: sudo or the installation failed",
     { hint: `Have root run: ${command.map(shellWord).join(" ")}` },
+  );
+}
+
+/**
+ * A home folder on the network that does not trust root: root may not even read
+ * the program there. Throws CzctlError `not_elevated` when that is the case.
+ */
+async function explainUnreadable(binary: string): Promise<void> {
+  // -n: never asks again; says something itself when it may not.
+  const asked = await runProgram(["sudo", "-n", "--", "test", "-r", binary]);
+  if (asked?.code !== 1 || asked.errors !== "") return;
+  const place = "/usr/local/bin/czctl";
+  throw new CzctlError(
+    "not_elevated",
+    `Cannot install the helper: even root may not read "${binary}", as in a home folder on the network`,
+    {
+      hint:
+        `Put it where root can: sudo install -m 755 /dev/stdin ${place} < ${shellWord(binary)}` +
+        `; then run: ${place} start`,
+    },
   );
 }
 

@@ -22,7 +22,7 @@ import { type BlockLine, editBlock } from "./block.ts";
 import { bytesOf } from "./bytes.ts";
 import { checkInstalledFor } from "./installed.ts";
 import { composeBlock, surroundingsOf } from "./names.ts";
-import { SELINUX_FOLDER, SYSTEM_PLACE } from "./place.ts";
+import { MAX_HOSTS_BYTES, SELINUX_FOLDER, SYSTEM_PLACE } from "./place.ts";
 import {
   type HelperAnswer,
   type HelperHello,
@@ -165,7 +165,7 @@ class Helper {
   async #otherAddresses(): Promise<ReadonlyMap<string, number>> {
     const file = await realFiles.open(SYSTEM_PLACE.hosts, "read");
     try {
-      const content = await file.read(MAX_REQUEST_BYTES * 16);
+      const content = await file.read(MAX_HOSTS_BYTES);
       return surroundingsOf(content, this.#self.uid).addresses;
     } finally {
       await file.close();

@@ -88,7 +88,7 @@ async function refuseUselessCopy(options: InstallOptions, target: string): Promi
  * (docs/decisions/0032-whose-copy.md). Linux forbids such links by default.
  */
 async function refuseHardLinks(): Promise<void> {
-  const setting = await runProgram(["cat", "/proc/sys/fs/protected_hardlinks"]);
+  const setting = await runProgram(["/bin/cat", "/proc/sys/fs/protected_hardlinks"]);
   if (setting?.output.trim() !== "0") return;
   throw cannot(
     "this system lets users make hard links to root's programs",

@@ -63,6 +63,8 @@ export class Sandbox {
       `mount --bind "$1/run" /run`,
       `mount --bind "$1/homes" /home`,
       `mount --bind "$1/mail" /var/mail`,
+      // The journal of in-place edits lies there.
+      `mkdir "$1/varlib" && mount --bind "$1/varlib" /var/lib`,
       `mkdir -p "$1/local/bin" && mount --bind "$1/local" /usr/local`,
       options.mount === "bind"
         ? `cp -p /etc/hosts "$1/hosts.bound" && mount --bind "$1/hosts.bound" /etc/hosts`

@@ -70,6 +70,17 @@ test("czctl start says what root has to run where there is no sudo", async (mach
   assert.equal(stop.code, 0, stop.err);
 });
 
+test("czctl start explains a home folder that root may not read", async (machine) => {
+  // What sudo does there: the program cannot be executed, nor read.
+  await machine.sh(
+    "mkdir /fake; printf '#!/bin/sh\\nexit 1\\n' > /fake/sudo; chmod 755 /fake/sudo",
+  );
+  const { code, err } = await machine.run([BINARY, "start"], asDemo("/fake:/usr/bin:/bin"));
+  assert.equal(code, 4, err);
+  assert.match(err, /even root may not read ".*czctl", as in a home folder on the network/);
+  assert.match(err, /sudo install -m 755 \/dev\/stdin \/usr\/local\/bin\/czctl < /);
+});
+
 test("czctl elevate is root's, and takes nothing but what start gives it", async (machine) => {
   const user = await machine.run(
     [BINARY, "elevate", "install", `${DEMO.uid}:${DEMO.gid}`, "/usr/local"],
