@@ -19,7 +19,7 @@ import {
   type Http2ServerResponse,
 } from "node:http2";
 import { createServer as createTcpServer, type Socket } from "node:net";
-import { DEFAULT_CIPHERS, type TLSSocket } from "node:tls";
+import { type TLSSocket } from "node:tls";
 import { constants } from "node:crypto";
 import { PEER_HEADER } from "./auth.ts";
 import { ChannelsLink } from "./channels_link.ts";
@@ -80,8 +80,6 @@ export class Gateway {
       rejectUnauthorized: false,
       minVersion: "TLSv1.2",
       // What a Go server picks, whatever the client likes best (crypto/tls, cipherSuitesTLS13).
-      ciphers: "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:" + DEFAULT_CIPHERS,
-      honorCipherOrder: true,
       // AES-128 first, as Go's servers have it; OpenSSL would begin with AES-256.
       honorCipherOrder: true,
       ciphers: "TLS_AES_128_GCM_SHA256:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_256_GCM_SHA384:" +
