@@ -108,3 +108,13 @@ e2e(
     }
   },
 );
+
+e2e("what the runtime has to say never reaches the user", async (scene) => {
+  const read = await scene.done("environment", "deployment", "web", "-n", ns);
+  assert.equal(read.stderr, "  Reading the environment\n");
+  const opened = await scene.done("teleport", "deployment", "web", "-n", ns, "-f", "env.sh");
+  assert.doesNotMatch(opened.stderr, /Warning|\(node:/);
+  const log = await scene.done("logs");
+  assert.doesNotMatch(log.stdout, /Warning|\(node:| error /);
+  await scene.done("teleport", "--clean");
+});
