@@ -9,6 +9,7 @@ import { systemCa } from "../platform/system_ca.ts";
 import { ApiClient } from "./api_client.ts";
 import { apiTargetSource, serverUrl } from "./api_target.ts";
 import { resolveContext, type ResolvedContext } from "./context.ts";
+import type { CredentialSource, HandedCredential } from "./credential_types.ts";
 import { credentialSource } from "./credentials.ts";
 import {
   discover,
@@ -34,6 +35,8 @@ export interface OpenClusterOptions {
   readonly clock: Clock;
   /** True in a program with a terminal: exec plugins may ask the user. */
   readonly interactive?: boolean;
+  /** What `logIn` gave in such a program, handed to one without a terminal. */
+  readonly credential?: HandedCredential;
 }
 
 /** How long the first answer of the API server may take, in ms. */
@@ -61,9 +64,10 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
     clock,
     log,
     interactive: options.interactive ?? false,
+    ...(options.credential ? { handed: options.credential } : {}),
   });
   const targets = await apiTargetSource(resolved, credentials, env, () => systemCa(env));
-  return new Cluster(resolved, targets, await clusterId(resolved), clock, log);
+  return new Cluster(resolved, credentials, targets, await clusterId(resolved), clock, log);
 }
 
 /** One cluster seen through one context. */
@@ -80,6 +84,7 @@ export class Cluster {
   readonly id: string;
   readonly targets: ApiTargetSource;
   readonly objects: ObjectSource;
+  readonly #credentials: CredentialSource;
   readonly #api: ApiClient;
   readonly #http = new HttpClient();
   readonly #heartbeat: Heartbeat;
@@ -89,6 +94,7 @@ export class Cluster {
 
   constructor(
     resolved: ResolvedContext,
+    credentials: CredentialSource,
     targets: ApiTargetSource,
     id: string,
     clock: Clock,
@@ -99,6 +105,7 @@ export class Cluster {
     this.server = serverUrl(resolved).href.replace(/\/$/, "");
     this.id = id;
     this.targets = targets;
+    this.#credentials = credentials;
     this.#clock = clock;
     this.#log = log.with({ context: resolved.context });
     this.#api = new ApiClient({
@@ -132,6 +139,16 @@ export class Cluster {
         limits,
       );
     }
+  }
+
+  /**
+   * For `czctl` before it hands a session to svc: runs an exec plugin that may
+   * ask the user, here, where there is a terminal, and returns its answer for
+   * svc's `credential`. Undefined where nothing would ask. Throws CzctlError
+   * `denied`.
+   */
+  async logIn(): Promise<HandedCredential | undefined> {
+    return this.#credentials.asks ? await this.#credentials.handOver?.() : undefined;
   }
 
   /** See `lookupWorkload`: not found with near matches, and what a missing right means. */

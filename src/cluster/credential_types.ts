@@ -12,7 +12,20 @@ export interface Credentials {
   readonly key?: string;
 }
 
+/**
+ * What a plugin gave in `czctl`, where it could ask the user, on its way to
+ * svc, where it cannot. Crosses the control socket only; never written down.
+ */
+export interface HandedCredential extends Credentials {
+  /** Milliseconds since the epoch. */
+  readonly expiresAt?: number;
+}
+
 export interface CredentialSource {
+  /** A plugin that may ask the user. */
+  readonly asks?: boolean;
+  /** Gets the credential now, for another process to start with. */
+  handOver?(): Promise<HandedCredential>;
   /** Valid now. `refresh`: what is cached was refused. Throws CzctlError `denied`. */
   get(refresh: boolean): Promise<Credentials>;
 }
@@ -25,4 +38,6 @@ export interface CredentialOptions {
   readonly log: Logger;
   /** True in a program with a terminal: plugins may ask the user. */
   readonly interactive: boolean;
+  /** From `handOver` in a program with a terminal; used until it expires or is refused. */
+  readonly handed?: HandedCredential;
 }

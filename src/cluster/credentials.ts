@@ -35,7 +35,11 @@ export function credentialSource(options: CredentialOptions): CredentialSource {
   }
   if (user.exec) {
     const plugin = new ExecPlugin(user.exec, options);
-    return withCertificate((refresh) => plugin.get(refresh));
+    return {
+      ...withCertificate((refresh) => plugin.get(refresh)),
+      asks: plugin.asks,
+      handOver: () => plugin.handOver(),
+    };
   }
   const provider = user["auth-provider"];
   if (provider?.name === "oidc") {

@@ -2,7 +2,12 @@ import { Buffer } from "node:buffer";
 import type { Clock } from "../model/clock.ts";
 import { CzctlError } from "../model/errors.ts";
 import { findProgram, run } from "../platform/exec.ts";
-import type { CredentialOptions, Credentials } from "./credential_types.ts";
+import type {
+  CredentialOptions,
+  Credentials,
+  CredentialSource,
+  HandedCredential,
+} from "./credential_types.ts";
 import type { ExecEntry } from "./kubeconfig.ts";
 import { pem } from "./pem.ts";
 
@@ -28,18 +33,37 @@ interface ExecStatus {
  * before it expires or is refused.
  * https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
  */
-export class ExecPlugin {
+export class ExecPlugin implements CredentialSource {
   readonly #entry: ExecEntry;
   readonly #options: CredentialOptions;
   readonly #clock: Clock;
   #cached: { readonly value: Credentials; readonly until: number } | undefined;
   #running: Promise<Credentials> | undefined;
   #lastRun = -Infinity;
+  #expiresAt: number | undefined;
 
   constructor(entry: ExecEntry, options: CredentialOptions) {
     this.#entry = entry;
     this.#options = options;
     this.#clock = options.clock;
+    const { handed } = options;
+    if (handed) {
+      const { expiresAt, ...value } = handed;
+      this.#cached = { value, until: expiresAt === undefined ? Infinity : expiresAt - EARLY_MS };
+    }
+  }
+
+  /** It may ask the user, which svc has no terminal for. */
+  get asks(): boolean {
+    return this.#entry.interactiveMode !== "Never";
+  }
+
+  async handOver(): Promise<HandedCredential> {
+    const value = await this.get(false);
+    return {
+      ...value,
+      ...(this.#expiresAt === undefined ? {} : { expiresAt: this.#expiresAt }),
+    };
   }
 
   get(refresh: boolean): Promise<Credentials> {
@@ -129,6 +153,7 @@ export class ExecPlugin {
       ? Infinity
       : Math.max(expires - EARLY_MS, now + (expires - now) / 2);
     this.#cached = { value, until };
+    this.#expiresAt = Number.isNaN(expires) ? undefined : expires;
     return value;
   }
 

@@ -82,6 +82,16 @@ export interface TeleportRequest {
   /** Where and with what environment the command was typed: for relative paths and exec plugins. */
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /**
+   * What an exec plugin gave in `czctl`, which has a terminal to ask the user
+   * in (`Cluster.logIn`). Never logged, never written down.
+   */
+  readonly credential?: {
+    readonly token?: string;
+    readonly cert?: string;
+    readonly key?: string;
+    readonly expiresAt?: number;
+  };
 }
 
 export interface SessionInfo {

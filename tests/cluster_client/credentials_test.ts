@@ -178,6 +178,42 @@ Deno.test("what can go wrong with a plugin is told", async () => {
   });
 });
 
+Deno.test("a plugin that asks the user runs where there is a terminal, and its answer is handed on", async () => {
+  await withApi(async (api) => {
+    const clock = new FakeClock();
+    const command = await plugin(
+      api,
+      "asking",
+      `echo '${credential("asked", clock.now() + 600_000)}'`,
+    );
+    const kubeconfig = await api.kubeconfig(exec({ command, interactiveMode: "Always" }));
+    const common = {
+      kubeconfig,
+      env: { PATH },
+      cwd: api.folder,
+      home: api.folder,
+      log: silentLogger,
+      clock,
+    };
+    const front = await openCluster({ ...common, interactive: true });
+    const handed = await front.logIn();
+    await front.close();
+    assert.deepEqual(handed, { token: "asked", expiresAt: clock.now() + 600_000 });
+    const back = await openCluster({ ...common, credential: handed! });
+    assert.equal((await back.targets()).headers.authorization, "Bearer asked");
+    // Expired or refused, it can only be told: svc has nobody to ask.
+    clock.advance(560_000);
+    await assert.rejects(back.targets(), /it must be able to ask you/);
+    await back.close();
+    const never = await api.open({
+      user: exec({ command, interactiveMode: "Never" }),
+      env: { PATH },
+    });
+    assert.equal(await never.logIn(), undefined);
+    await never.close();
+  });
+});
+
 Deno.test("a plugin's own client certificate is used", async () => {
   await withApi(async (api) => {
     const pair = TestApi.authority().client("alice");
