@@ -4,7 +4,7 @@ import { CzctlError } from "../model/errors.ts";
 import type { Clock } from "../model/clock.ts";
 import { daemonEnvironment, ownExecutable, startDaemon } from "../platform/daemon.ts";
 import type { StatePaths } from "../platform/paths.ts";
-import { ensurePrivateDir, replaceLink, tryLock } from "../platform/private_files.ts";
+import { ensurePrivateDir, pathExists, replaceLink, tryLock } from "../platform/private_files.ts";
 import { requestUnix } from "../platform/unix_http.ts";
 import { helperCommand } from "./hosts_access.ts";
 
@@ -78,6 +78,8 @@ export async function svcStatus(paths: StatePaths): Promise<StatusInfo | undefin
 
 /** True while a svc of this user lives: it holds the lock until its very end. */
 export async function svcIsAlive(paths: StatePaths): Promise<boolean> {
+  // Looking must not make the folder.
+  if (!(await pathExists(paths.lock))) return false;
   const lock = await tryLock(paths.lock);
   lock?.release();
   return lock === undefined;
