@@ -144,7 +144,7 @@ export class Session {
       targets: cluster.targets,
       log: this.#log,
       clock: deps.clock,
-      ...(deps.tap === undefined ? {} : { tap: deps.tap }),
+      ...(deps.tap === undefined ? {} : { tap: tapOf(deps.tap, this.id) }),
       ...(request.holdMs === undefined ? {} : { holdMs: request.holdMs }),
     });
     this.#engine = engine;
@@ -409,4 +409,14 @@ async function before<T>(
   } finally {
     done.abort();
   }
+}
+
+/** Tells the inspector whose connections these are: two sessions may have services of one name. */
+function tapOf(tap: TapSource, session: string): TapSource {
+  return {
+    get watching() {
+      return tap.watching;
+    },
+    open: (connection) => tap.open({ ...connection, session }),
+  };
 }

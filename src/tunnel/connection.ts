@@ -149,7 +149,11 @@ export class Connection implements StreamEvents {
     const uid = endpoint.podUid;
     this.#uid = uid;
     this.#host.opened(this.#local.remoteAddress, uid);
-    this.#tap ??= this.#host.tap(endpoint);
+    if (this.#tap === undefined) {
+      this.#tap = this.#host.tap(endpoint);
+      // What was read before a pod was found has not been shown yet.
+      for (const bytes of this.#early) this.#tap?.up(bytes);
+    }
     const stream = link.open(port, this);
     this.#stream = stream;
     for (const bytes of this.#early) {
