@@ -81,6 +81,15 @@ export class ApiClient {
     return await this.#json(await this.#send(path, limits), subject);
   }
 
+  /** Asks the server to judge something, a SelfSubjectAccessReview for example; nothing is stored. */
+  async review(path: string, question: unknown, limits: RequestLimits = {}): Promise<RawObject> {
+    const subject = { verb: "create", resource: path };
+    return await this.#json(
+      await this.#send(path, limits, false, JSON.stringify(question)),
+      subject,
+    );
+  }
+
   /**
    * A whole collection, page by page; `pick` takes what is needed of each
    * object so that the rest can be freed at once, and leaves it out with
@@ -189,7 +198,9 @@ export class ApiClient {
   }
 
   async #json(response: HttpResponse, subject: RequestSubject): Promise<RawObject> {
-    if (response.status !== 200) throw await this.#failure(response, subject);
+    if (response.status !== 200 && response.status !== 201) {
+      throw await this.#failure(response, subject);
+    }
     let text: string;
     try {
       text = await response.text();
@@ -221,6 +232,7 @@ export class ApiClient {
     path: string,
     limits: RequestLimits,
     watching = false,
+    body?: string,
   ): Promise<HttpResponse> {
     let refreshed = false;
     let target = await this.#targets();
@@ -230,7 +242,12 @@ export class ApiClient {
       try {
         response = await this.#http.request(target, {
           path,
-          headers: { accept: "application/json", "user-agent": "czctl" },
+          headers: {
+            accept: "application/json",
+            "user-agent": "czctl",
+            ...(body === undefined ? {} : { "content-type": "application/json" }),
+          },
+          ...(body === undefined ? {} : { method: "POST" as const, body }),
           headDeadlineMs: limits.deadlineMs ?? HEAD_MS,
           bodyIdleMs: watching ? 0 : limits.deadlineMs ?? BODY_IDLE_MS,
           ...(limits.dialDeadlineMs === undefined ? {} : { dialDeadlineMs: limits.dialDeadlineMs }),

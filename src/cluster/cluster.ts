@@ -2,10 +2,12 @@ import { createHash } from "node:crypto";
 import type { ApiTargetSource } from "../model/api_target.ts";
 import type { Clock } from "../model/clock.ts";
 import type { WorkloadKind } from "../model/control.ts";
+import type { CzctlError } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
 import type { ObjectSource } from "../model/objects.ts";
 import { HttpClient } from "../platform/http.ts";
 import { systemCa } from "../platform/system_ca.ts";
+import { portForwardRefusal } from "./access.ts";
 import { ApiClient } from "./api_client.ts";
 import { apiTargetSource, serverUrl } from "./api_target.ts";
 import { resolveContext, type ResolvedContext } from "./context.ts";
@@ -154,6 +156,11 @@ export class Cluster {
   /** See `lookupWorkload`: not found with near matches, and what a missing right means. */
   lookupWorkload(query: WorkloadQuery, signal?: AbortSignal): Promise<FoundWorkload> {
     return lookupWorkload(this.#api, query, signal);
+  }
+
+  /** See `portForwardRefusal`. */
+  portForwardRefusal(namespace: string, signal?: AbortSignal): Promise<CzctlError | undefined> {
+    return portForwardRefusal(this.#api, namespace, signal);
   }
 
   /** Names of a kind, for completion. Throws CzctlError. */

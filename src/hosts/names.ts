@@ -7,7 +7,7 @@ import { CzctlError } from "../model/errors.ts";
 import type { BlockLine } from "./block.ts";
 import { lineSpans, textOf } from "./bytes.ts";
 import { findBlocks, findMarkers } from "./markers.ts";
-import { isMachineName, isPublicTwoLabelName } from "./public_names.ts";
+import { isMachineName, isPublicDomain, isPublicTwoLabelName } from "./public_names.ts";
 
 /** Entries of one user: more than the services of any cluster seen, far fewer than the 65,536 addresses. */
 export const MAX_ENTRIES = 16_384;
@@ -34,6 +34,7 @@ export function namesOf(entry: HostsEntry): string[] {
   checkLabel("namespace", entry.namespace);
   if (entry.pod !== undefined) checkLabel("pod", entry.pod);
   for (const label of entry.domain.split(".")) checkLabel("domain", label);
+  if (isPublicDomain(entry.domain)) throw refused(`domain ${quoted(entry.domain)} is public`);
   const service = `${entry.pod === undefined ? "" : `${entry.pod}.`}${entry.service}`;
   const qualified = `${service}.${entry.namespace}.svc.${entry.domain}`;
   if (qualified.length > MAX_NAME_LENGTH) {

@@ -21,12 +21,17 @@ const OTHERS = new Set(
   "com net org edu gov mil int arpa info biz local localhost localdomain onion".split(" "),
 );
 
+/** Whether `domain` is one label and a public ending: nobody's own to put names under. */
+export function isPublicDomain(domain: string): boolean {
+  return OTHERS.has(domain) || COUNTRY_CODES.has(domain);
+}
+
 /** Whether `name` has two labels and its last one is a public ending czctl never touches. */
 export function isPublicTwoLabelName(name: string): boolean {
   const labels = name.split(".");
   const last = labels[1];
   return labels.length === 2 && last !== undefined &&
-    (OTHERS.has(last) || COUNTRY_CODES.has(last));
+    isPublicDomain(last);
 }
 
 /** Names every machine has already, besides `*.localhost`. */

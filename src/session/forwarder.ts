@@ -10,8 +10,8 @@ import type { HostsBoard } from "./hosts_board.ts";
 import {
   type Plan,
   type PlannedAddress,
+  Planner,
   type PlanOptions,
-  planSession,
   type UnplannedService,
 } from "./plan.ts";
 import type { Engine, Relays } from "./rooms.ts";
@@ -32,8 +32,8 @@ export interface ForwarderDeps {
   readonly board: HostsBoard;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Names that lead somewhere else outside and are not to be shadowed. */
-  readonly outside: ReadonlyMap<string, string>;
+  /** Names that lead somewhere else outside and are not to be shadowed; asked while listeners bind. */
+  readonly outside: Promise<ReadonlyMap<string, string>>;
   /** Another session may take over what this one held. */
   readonly onReleased: (sessionId: string) => void;
   /** Writes down what the address book learnt. */
@@ -46,6 +46,8 @@ interface Slot {
   /** Undefined while another session of the same cluster holds the listeners. */
   bound: BoundAddress | undefined;
   planned: PlannedAddress;
+  /** What the listeners follow; behind `planned` while that is being brought about. */
+  followed: PlannedAddress | undefined;
 }
 
 /**
@@ -54,6 +56,7 @@ interface Slot {
  * rollout's dozens of events cost a few rounds.
  */
 export class Forwarder {
+  readonly #planner: Planner;
   readonly #slots = new Map<string, Slot>();
   #without: readonly UnplannedService[] = [];
   #collided: UnplannedService[] = [];
@@ -64,7 +67,9 @@ export class Forwarder {
   #closed = false;
   #cancelRetry: (() => void) | undefined;
 
-  constructor(private readonly deps: ForwarderDeps) {}
+  constructor(private readonly deps: ForwarderDeps) {
+    this.#planner = new Planner(deps.options);
+  }
 
   /** Resolves when this picture, or a newer one, is in place. */
   apply(services: ReadonlyMap<string, ClusterService>): Promise<void> {
@@ -74,7 +79,7 @@ export class Forwarder {
       if (wanted === undefined || this.#closed) return;
       this.#wanted = undefined;
       this.#services = wanted;
-      await this.#follow(planSession(wanted.values(), this.deps.options));
+      await this.#follow(this.#planner.plan(wanted.values()));
     });
     this.#round = round.catch(() => {});
     return round;
@@ -165,9 +170,14 @@ export class Forwarder {
       } else wanted.set(planned.key, planned);
     }
     const gone = [...this.#slots.keys()].filter((key) => !wanted.has(key));
+    // What is as it was in the last round needs nothing.
+    const changed = [...wanted].filter(([key, planned]) => {
+      const slot = this.#slots.get(key);
+      return slot?.followed !== planned || slot.bound === undefined;
+    });
     // Addresses are given out in the plan's order before anything waits.
-    for (const [key, planned] of wanted) this.#slotFor(key, planned);
-    await inBatches([...wanted], BIND_AT_ONCE, ([key, planned]) => this.#bring(key, planned));
+    for (const [key, planned] of changed) this.#slotFor(key, planned);
+    await inBatches(changed, BIND_AT_ONCE, ([key, planned]) => this.#bring(key, planned));
     await this.#name([...wanted.keys()]);
     await this.#release(gone);
     await this.deps.saveAddresses();
@@ -186,6 +196,7 @@ export class Forwarder {
       address: this.deps.addresses.take(`${claim.cluster}/${claim.key}`),
       bound: undefined,
       planned,
+      followed: undefined,
     });
   }
 
@@ -194,14 +205,16 @@ export class Forwarder {
     if (!this.deps.claims.take(slot.claim, this.deps.sessionId)) return;
     slot.bound ??= new BoundAddress(slot.address, planned, this.deps.engine, this.deps.relays);
     await slot.bound.follow(planned);
+    slot.followed = planned;
   }
 
   async #name(keys: readonly string[]): Promise<void> {
+    const outside = await this.deps.outside;
     const entries: HostsEntry[] = keys.map((key) => {
       const slot = this.#slots.get(key)!;
       const { planned, address } = slot;
       const omit = [`${planned.service}.${planned.namespace}`, planned.service].filter((name) =>
-        planned.pod === undefined && this.deps.outside.has(name)
+        planned.pod === undefined && outside.has(name)
       );
       return { ...planned.entry, address, ...(omit.length === 0 ? {} : { omit }) };
     });

@@ -49,33 +49,61 @@ export interface Plan {
   readonly without: readonly UnplannedService[];
 }
 
+/**
+ * Plans one session again and again. A Service that is the same object as last
+ * time gets the same plan objects, so that a change of one Service among a
+ * thousand costs the work of one.
+ */
+export class Planner {
+  readonly #parts = new WeakMap<ClusterService, Plan>();
+
+  constructor(private readonly options: PlanOptions) {}
+
+  plan(services: Iterable<ClusterService>): Plan {
+    const chosen = [...services].filter((service) => this.#part(service) !== NOTHING);
+    chosen.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
+    const parts = chosen.map((service) => this.#part(service));
+    return {
+      addresses: parts.flatMap((part) => part.addresses),
+      without: parts.flatMap((part) => part.without),
+    };
+  }
+
+  #part(service: ClusterService): Plan {
+    let part = this.#parts.get(service);
+    if (part === undefined) this.#parts.set(service, part = planService(service, this.options));
+    return part;
+  }
+}
+
+const NOTHING: Plan = { addresses: [], without: [] };
+
 /** What a session should look like for these services; sorted by namespace and name. */
 export function planSession(services: Iterable<ClusterService>, options: PlanOptions): Plan {
-  const addresses: PlannedAddress[] = [];
-  const without: UnplannedService[] = [];
-  const chosen = [...services].filter((service) => isChosen(service, options));
-  chosen.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
-  for (const service of chosen) {
-    const skipped = service.skippedPorts.map((port) =>
-      `${port.port}/${port.protocol}: ${port.reason}`
-    );
-    const reason = service.kind === "none"
-      ? service.reason ?? "no tunnel is possible"
-      : service.ports.length === 0
-      ? service.reason ?? "it has no TCP port"
-      : undefined;
-    if (reason !== undefined) {
-      without.push({ namespace: service.namespace, service: service.name, reason, skipped });
-      continue;
-    }
-    addresses.push(planned(service, options, undefined, service.endpoints, skipped));
-    if (service.kind === "headless") {
-      for (const [hostname, endpoints] of byHostname(service.endpoints)) {
-        addresses.push(planned(service, options, hostname, endpoints, []));
-      }
+  return new Planner(options).plan(services);
+}
+
+function planService(service: ClusterService, options: PlanOptions): Plan {
+  if (!isChosen(service, options)) return NOTHING;
+  const skipped = service.skippedPorts.map((port) =>
+    `${port.port}/${port.protocol}: ${port.reason}`
+  );
+  const reason = service.kind === "none"
+    ? service.reason ?? "no tunnel is possible"
+    : service.ports.length === 0
+    ? service.reason ?? "it has no TCP port"
+    : undefined;
+  if (reason !== undefined) {
+    const { namespace, name } = service;
+    return { addresses: [], without: [{ namespace, service: name, reason, skipped }] };
+  }
+  const addresses = [planned(service, options, undefined, service.endpoints, skipped)];
+  if (service.kind === "headless") {
+    for (const [hostname, endpoints] of byHostname(service.endpoints)) {
+      addresses.push(planned(service, options, hostname, endpoints, []));
     }
   }
-  return { addresses, without };
+  return { addresses, without: [] };
 }
 
 function planned(

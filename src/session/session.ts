@@ -19,6 +19,7 @@ import type { AddressBook } from "./addresses.ts";
 import type { Claims } from "./claims.ts";
 import { Forwarder } from "./forwarder.ts";
 import type { HostsBoard } from "./hosts_board.ts";
+import { checkDomains } from "./domains.ts";
 import { outsideNames } from "./outside.ts";
 import type { PlanOptions } from "./plan.ts";
 import type { Relays } from "./rooms.ts";
@@ -90,6 +91,7 @@ export class Session {
     deps: SessionDeps,
     signal: AbortSignal,
   ): Promise<Session> {
+    checkDomains(request);
     const cluster = await openCluster({
       ...(request.kubeconfig === undefined ? {} : { kubeconfig: request.kubeconfig }),
       ...(request.context === undefined ? {} : { context: request.context }),
@@ -105,7 +107,7 @@ export class Session {
         ? request.name
         : request.namespace ?? cluster.namespace;
       const workload = { kind: request.kind, name: request.name, namespace };
-      await cluster.lookupWorkload(workload, signal);
+      const { note } = await cluster.lookupWorkload(workload, signal);
       for (const extra of request.additional ?? []) {
         await cluster.lookupWorkload({ kind: "namespace", name: extra, namespace: extra }, signal);
       }
@@ -113,7 +115,9 @@ export class Session {
       const namespaces = request.allNamespaces
         ? "all" as const
         : [...new Set([namespace, ...(request.additional ?? [])])];
-      return new Session(id, identity, cluster, namespaces, request, deps);
+      const session = new Session(id, identity, cluster, namespaces, request, deps);
+      if (note !== undefined) session.#notes.push(note);
+      return session;
     } catch (error) {
       await cluster.close();
       throw error;
@@ -149,6 +153,9 @@ export class Session {
     });
     this.#engine = engine;
     emit({ type: "progress", text: `Reading the services of ${this.#where()}` });
+    const refusals = Promise.all(
+      this.#namedNamespaces().map((namespace) => cluster.portForwardRefusal(namespace, signal)),
+    );
     const discovery = this.#discover(engine);
     this.#discovery = discovery;
     await before(
@@ -165,11 +172,14 @@ export class Session {
           },
         ),
     );
+    const [ownRefusal, ...otherRefusals] = await refusals;
+    if (ownRefusal) throw ownRefusal;
+    for (const refusal of otherRefusals) if (refusal) this.#notes.push(refusal.message);
     const options = this.#planOptions();
     const services = discovery.services;
     this.#requireServices(services, options);
-    const outside = await outsideNames(services.values(), options, deps.clock, signal);
-    for (const [name, reason] of outside) this.#notes.push(`${name} is left out: ${reason}`);
+    const outside = outsideNames(services.values(), options, deps.clock, signal);
+    outside.catch(() => {});
     this.#forwarder = new Forwarder({
       sessionId: this.id,
       clusterId: this.identity.clusterId,
@@ -187,6 +197,9 @@ export class Session {
     });
     emit({ type: "progress", text: `Opening tunnels for ${services.size} services` });
     await this.#forwarder.apply(services);
+    for (const [name, reason] of await outside) {
+      this.#notes.push(`The name ${name} is left out: ${reason}`);
+    }
     this.#refuseEmpty();
     signal.throwIfAborted();
     if (environment) {
@@ -381,6 +394,11 @@ export class Session {
         })`,
       { hint: "Look with: kubectl get services" },
     );
+  }
+
+  /** The workload's own namespace first, then those named with `-a`. */
+  #namedNamespaces(): readonly string[] {
+    return this.namespaces === "all" ? [this.identity.workload.namespace] : this.namespaces;
   }
 
   #where(): string {
