@@ -265,6 +265,8 @@ class ServiceDiscovery implements Discovery {
       ...options,
       onSynced: () => this.#changed(),
       onProblem: (problem) => {
+        // A wrong selector, say: another try gives the same answer.
+        if (problem?.code === "failed" && !this.#isReady) this.#ready.reject(problem);
         if (problem) this.#problems.set(loop, problem);
         else this.#problems.delete(loop);
         this.#tellHealth();

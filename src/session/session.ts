@@ -166,7 +166,9 @@ export class Session {
       () =>
         new CzctlError(
           "unreachable",
-          `Cannot read the services of ${this.#where()}: no answer within 30 s`,
+          `Cannot read the services of ${this.#where()} within 30 s: ${
+            this.#health.reason ?? "no answer"
+          }`,
           {
             hint: "Check the connection to the cluster: kubectl get services",
           },
@@ -361,8 +363,12 @@ export class Session {
   /** Refuses an empty namespace, and names that already lead into another cluster. */
   #requireServices(services: ReadonlyMap<string, ClusterService>, options: PlanOptions): void {
     if (services.size === 0) {
-      throw new CzctlError("failed", `Cannot teleport: ${this.#where()} has no services`, {
-        hint: `Look with: kubectl get services -n ${this.identity.workload.namespace}`,
+      const selector = this.request.labelSelector;
+      const which = selector === undefined ? "" : ` that fit -l ${JSON.stringify(selector)}`;
+      throw new CzctlError("failed", `Cannot teleport: ${this.#where()} has no services${which}`, {
+        hint: `Look with: kubectl get services -n ${this.identity.workload.namespace}${
+          selector === undefined ? "" : " --show-labels"
+        }`,
       });
     }
     const domain = options.domain ?? "";

@@ -1,0 +1,118 @@
+/** Several namespaces, namespaces that come later, several clusters at once. */
+import assert from "node:assert/strict";
+import { deployment, service, startCluster } from "../cluster/mod.ts";
+import { addressOf, get, sessions, untilAnswer } from "./facts.ts";
+import { until } from "./sandbox.ts";
+import { e2e } from "./scene.ts";
+
+function web(namespace: string, name = "web") {
+  return [
+    deployment(namespace, name, { programs: ["http=8080"], ports: { http: 8080 } }),
+    service(namespace, name, name, [{ name: "http", port: 80, targetPort: 8080 }]),
+  ];
+}
+
+e2e("-a adds namespaces, --all-namespaces takes those that come later, too", async (scene) => {
+  const { box, cluster, czctl, done } = scene;
+  const added = await done("teleport", "deploy/web", "-n", "one", "-a", "two", "-a", "three");
+  assert.match(added.stdout, /3 services of one, two, three, 3 ports/);
+  for (const name of ["web.one", "web.two.svc", "web.three.svc.cluster.local"]) {
+    assert.match(await get(box, `http://${name}/`), /^Hello from web-/);
+  }
+  assert.equal(
+    await addressOf(box, "web"),
+    await addressOf(box, "web.one"),
+    "the bare name means the workload's own namespace",
+  );
+  assert.equal(await addressOf(box, "web.four"), undefined);
+  const wrong = await czctl("teleport", "deploy/web", "-n", "two", "-a", "thre");
+  assert.equal(wrong.code, 1);
+  assert.match(wrong.stderr, /Namespace "thre" not found; did you mean "three"/);
+  await done("session", "close");
+
+  await done("teleport", "deploy/web", "-n", "one", "--all-namespaces");
+  assert.match(await get(box, "http://web.four/"), /^Hello from web-/);
+  const details = (await done("session", "list", "--details")).stdout;
+  assert.match(details, /default\/kubernetes .*not pods|default\/kubernetes .*no selector/);
+  assert.equal(await addressOf(box, "web.five"), undefined);
+  await cluster.control.apply({ objects: web("five") });
+  await untilAnswer(box, "http://web.five.svc.cluster.local/", /^Hello from web-/);
+  await cluster.control.remove({ resource: "namespaces", name: "four" });
+  await until(
+    "a namespace that is gone has no names",
+    async () => await addressOf(box, "web.four") === undefined,
+  );
+  assert.match(await get(box, "http://web.one/"), /^Hello from web-/);
+  await done("session", "close");
+}, { fixtures: ["one", "two", "three", "four"].flatMap((namespace) => web(namespace)) });
+
+e2e(
+  "a second cluster is refused where names collide, and lives beside it with --domain",
+  async (scene) => {
+    const { box, czctl, done, cluster } = scene;
+    await using other = await startCluster({
+      fixtures: [...web("shop"), ...web("tools", "only-there")],
+    });
+    const second = ["--kubeconfig", other.kubeconfig];
+    await done("teleport", "deploy/web", "-n", "shop");
+    const first = await get(box, "http://web.shop/");
+    const before = await box.hosts();
+
+    const refused = await czctl("teleport", "deploy/web", "-n", "shop", ...second);
+    assert.equal(refused.code, 1, refused.stdout);
+    assert.match(refused.stderr, /"web\.shop" already leads into another cluster/);
+    assert.match(refused.stderr, /--domain SUFFIX/);
+    assert.deepEqual(await box.hosts(), before, "a refused session leaves nothing");
+
+    // Nothing in common: no reason to refuse.
+    await done("teleport", "deploy/only-there", "-n", "tools", ...second);
+    assert.match(await get(box, "http://only-there.tools/"), /^Hello from only-there-/);
+
+    await done("teleport", "deploy/web", "-n", "shop", ...second, "--domain", "staging.test");
+    assert.equal((await sessions(scene)).length, 3);
+    const there = await get(box, "http://web.shop.svc.staging.test/");
+    assert.match(there, /^Hello from web-/);
+    const podsThere = (await other.control.pods()).map((pod) => pod.name);
+    const podsHere = (await cluster.control.pods()).map((pod) => pod.name);
+    const podOf = (text: string) => text.replace(/^Hello from (\S+)[^]*$/, "$1");
+    assert.ok(podsThere.includes(podOf(there)) && podsHere.includes(podOf(first)));
+    assert.equal(await get(box, "http://web.shop/"), first, "the plain name is still the first's");
+    assert.notEqual(
+      await addressOf(box, "web.shop.svc.staging.test"),
+      await addressOf(box, "web.shop"),
+    );
+    assert.equal(
+      await addressOf(box, "web.shop.svc.cluster.local"),
+      await addressOf(box, "web.shop"),
+    );
+
+    for (
+      const [domain, reason] of [
+        ["com", /Cannot use "com" for --domain: it is a public ending/],
+        ["Staging", /"Staging" is not a DNS label/],
+        ["a..b", /it has an empty label/],
+        ["10", /read like addresses/],
+      ] as const
+    ) {
+      const bad = await czctl(
+        "teleport",
+        "deploy/web",
+        "-n",
+        "shop",
+        ...second,
+        "--domain",
+        domain,
+      );
+      assert.equal(bad.code, 2, domain);
+      assert.match(bad.stderr, reason);
+    }
+
+    // When the first has closed, the plain names are free for the other cluster.
+    const own = (await sessions(scene)).find((one) => one.server === cluster.url)!;
+    await done("session", "close", own.id);
+    await done("teleport", "ns/shop", ...second);
+    assert.equal(podsThere.includes(podOf(await get(box, "http://web.shop/"))), true);
+    await done("session", "close", "--all");
+  },
+  { fixtures: web("shop") },
+);
