@@ -11,18 +11,26 @@ import { discovery } from "./discovery.ts";
 import type { Obj } from "./json.ts";
 import type { Kubelet } from "./kubelet.ts";
 import { applyPatch } from "./patch.ts";
-import { apiVersion, findResource, type Resource, resourceNamed, REVIEWS } from "./resources.ts";
-import { PROTOBUF, readProtobuf } from "./protobuf.ts";
+import { apiVersion, type Resource, resourceNamed, REVIEWS } from "./resources.ts";
+import {
+  checkKind,
+  type Format,
+  formatOf,
+  parseJson,
+  parseRoute,
+  parseToken,
+  readBody,
+  type Route,
+  scaleOf,
+} from "./requests.ts";
 import { fieldMatcher, labelMatcher, type Matcher } from "./selectors.ts";
 import {
   ApiError,
   badRequest,
   expired,
   methodNotAllowed,
-  notAcceptable,
   notFound,
   tooLargeVersion,
-  unsupportedMediaType,
 } from "./status.ts";
 import type { Store } from "./store.ts";
 import { complete, table } from "./table.ts";
@@ -31,13 +39,6 @@ import type { Watches } from "./watches.ts";
 const PODS = resourceNamed("pods");
 /** The API server compresses answers above this size when asked to. */
 const GZIP_FROM = 128 * 1024;
-
-interface Route {
-  readonly resource: Resource;
-  readonly namespace: string;
-  readonly name: string;
-  readonly subresource: string;
-}
 
 export interface ApiOptions {
   readonly store: Store;
@@ -49,9 +50,6 @@ export interface ApiOptions {
   readonly address: () => string;
   readonly create: (resource: Resource, object: Obj) => Obj;
 }
-
-/** How a table is wanted, from the Accept header; undefined: plain objects. */
-type Format = { include: "None" | "Metadata" | "Object" } | undefined;
 
 export class Api {
   /** Requests by `VERB path`, counted since the start or the last reset. */
@@ -545,102 +543,4 @@ export class Api {
     response.setHeader("x-test-cluster-target", "1");
     this.#json(request, response, 200, JSON.stringify(target));
   }
-}
-
-function scaleOf(object: Obj): Obj {
-  const { name, namespace, uid, resourceVersion, creationTimestamp } = object.metadata;
-  return {
-    kind: "Scale",
-    apiVersion: "autoscaling/v1",
-    metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
-    spec: { replicas: object.spec.replicas },
-    status: {
-      replicas: object.status?.replicas ?? 0,
-      selector: Object.entries(object.spec.selector?.matchLabels ?? {})
-        .map(([key, value]) => `${key}=${value}`).join(","),
-    },
-  };
-}
-
-function parseToken(token: string): { id: string; at: number; rv: number } {
-  try {
-    return JSON.parse(Buffer.from(token, "base64url").toString());
-  } catch {
-    throw badRequest("continue key is not valid");
-  }
-}
-
-function parseRoute(path: string): Route | undefined {
-  const parts = path.split("/").filter((part) => part !== "").map(decodeURIComponent);
-  let group = "", rest: string[];
-  if (parts[0] === "api") rest = parts.slice(1);
-  else if (parts[0] === "apis") {
-    group = parts[1] ?? "";
-    rest = parts.slice(2);
-  } else return undefined;
-  const version = rest.shift() ?? "";
-  // The old way to watch: /api/v1/watch/...
-  if (rest[0] === "watch") return undefined;
-  let namespace = "";
-  if (
-    rest[0] === "namespaces" && rest.length > 2 && rest[2] !== "status" && rest[2] !== "finalize"
-  ) {
-    namespace = rest[1]!;
-    rest = rest.slice(2);
-  }
-  const [name = "", object = "", subresource = ""] = rest;
-  if (name === "" || rest.length > 3) return undefined;
-  const resource = findResource(group, version, name);
-  if (!resource) return undefined;
-  if (subresource !== "" && !resource.subresources.includes(subresource)) return undefined;
-  return {
-    resource,
-    namespace: resource.kind === "Namespace" ? object : namespace,
-    name: object,
-    subresource,
-  };
-}
-
-function formatOf(request: IncomingMessage): Format {
-  const accept = String(request.headers.accept ?? "*/*");
-  for (const one of accept.split(",")) {
-    const [type, ...parameters] = one.split(";").map((part) => part.trim());
-    if (type !== "application/json" && type !== "*/*" && type !== "application/*") continue;
-    if (parameters.includes("as=Table") && parameters.includes("v=v1")) {
-      const include = new URL(request.url ?? "/", "https://x").searchParams.get("includeObject");
-      return { include: (include ?? "Metadata") as "None" | "Metadata" | "Object" };
-    }
-    if (parameters.some((parameter) => parameter.startsWith("as="))) continue;
-    return undefined;
-  }
-  throw notAcceptable();
-}
-
-function checkKind(resource: Resource, object: Obj): void {
-  if (object.kind !== undefined && object.kind !== resource.kind) {
-    throw badRequest(
-      `${object.kind} in version "${object.apiVersion}" cannot be handled as a ${resource.kind}`,
-    );
-  }
-}
-
-function parseJson(request: IncomingMessage, body: Buffer): Obj {
-  const type = String(request.headers["content-type"] ?? "application/json").split(";")[0]!.trim();
-  try {
-    if (type === PROTOBUF) {
-      const object = readProtobuf(body);
-      if (object) return object;
-    }
-    if (type !== "application/json") throw unsupportedMediaType(["application/json"]);
-    return JSON.parse(body.toString());
-  } catch (error) {
-    if (error instanceof ApiError) throw error;
-    throw badRequest(`couldn't get version/kind; json parse error: ${(error as Error).message}`);
-  }
-}
-
-async function readBody(request: IncomingMessage): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }

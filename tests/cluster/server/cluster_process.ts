@@ -2,11 +2,11 @@
 import type { ChildProcess } from "node:child_process";
 import cluster from "node:cluster";
 import { createServer as createHttpServer, type Server } from "node:http";
-import { createServer as createTcpServer, type Server as TcpServer } from "node:net";
 import { readFileSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { Buffer } from "node:buffer";
+import { claimPrefix } from "./addresses.ts";
 import { Api } from "./api.ts";
 import { Access } from "./auth.ts";
 import type { ReadyLine, ServerConfig } from "./config.ts";
@@ -15,7 +15,8 @@ import { Controllers } from "./controllers.ts";
 import { applyDefaults } from "./defaults.ts";
 import type { Obj } from "./json.ts";
 import { writeCredential, writeKubeconfig } from "./kubeconfig.ts";
-import { Kubelet, NODE_IP, NODE_NAME } from "./kubelet.ts";
+import { Kubelet } from "./kubelet.ts";
+import { NODE_IP, NODE_NAME } from "./pod_status.ts";
 import { isReady } from "./owners.ts";
 import { mergePatch } from "./patch.ts";
 import { type Resource, resourceNamed, resourceOfKind } from "./resources.ts";
@@ -25,21 +26,6 @@ import { Watches } from "./watches.ts";
 import { makeCertificate } from "./x509.ts";
 
 const PODS = resourceNamed("pods");
-
-/** Finds a loopback /16 nobody else uses: the holder listens on its first address. */
-async function claimPrefix(): Promise<{ prefix: string; lock: TcpServer }> {
-  const first = 64 + Math.floor(Math.random() * 60);
-  for (let i = 0; i < 60; i++) {
-    const prefix = `127.${64 + ((first - 64 + i) % 60)}`;
-    const lock = createTcpServer();
-    const free = await new Promise<boolean>((resolve) => {
-      lock.once("error", () => resolve(false));
-      lock.listen({ host: `${prefix}.0.1`, port: 10_777, exclusive: true }, () => resolve(true));
-    });
-    if (free) return { prefix, lock };
-  }
-  throw new Error("No loopback /16 is free: too many test clusters are running");
-}
 
 export class ClusterProcess implements Control {
   readonly store = new Store();

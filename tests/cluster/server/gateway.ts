@@ -22,6 +22,7 @@ import { createServer as createTcpServer, type Socket } from "node:net";
 import { type TLSSocket } from "node:tls";
 import { constants } from "node:crypto";
 import { PEER_HEADER } from "./auth.ts";
+import { answer, HOP } from "./answers.ts";
 import { ChannelsLink } from "./channels_link.ts";
 import { SpdyLink } from "./spdy_link.ts";
 import type {
@@ -39,8 +40,6 @@ const PORTFORWARD = /^\/api\/v1\/namespaces\/[^/]+\/pods\/[^/]+\/portforward$/;
 const SPDY_PROTOCOL = "portforward.k8s.io";
 const TUNNEL_PROTOCOL = "SPDY/3.1+portforward.k8s.io";
 const CHANNEL_PROTOCOL = "v4.channel.k8s.io";
-/** Headers that belong to one hop only. */
-const HOP = new Set(["connection", "upgrade", "keep-alive", "transfer-encoding", PEER_HEADER]);
 
 interface OpenLink {
   readonly way: LinkInfo["way"];
@@ -411,30 +410,6 @@ export class Gateway {
     }
   }
 }
-
-function answer(
-  socket: Socket,
-  status: number,
-  headers: IncomingHttpHeaders,
-  body: string | Buffer,
-): void {
-  const lines = [`HTTP/1.1 ${status} ${REASONS[status] ?? "Status"}`];
-  for (const [name, value] of Object.entries(headers)) {
-    if (HOP.has(name) || name === "content-length" || value === undefined) continue;
-    for (const one of [value].flat()) lines.push(`${name}: ${one}`);
-  }
-  lines.push(`content-length: ${Buffer.byteLength(body)}`, "connection: close", "", "");
-  socket.end(Buffer.concat([Buffer.from(lines.join("\r\n")), Buffer.from(body)]));
-}
-
-const REASONS: Record<number, string> = {
-  400: "Bad Request",
-  401: "Unauthorized",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  500: "Internal Server Error",
-};
 
 export function runGateway(): void {
   const config: GatewayConfig = JSON.parse(process.env.TEST_CLUSTER_GATEWAY ?? "{}");
