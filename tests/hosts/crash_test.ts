@@ -106,8 +106,12 @@ Deno.test("HostsTransaction survives kill -9 at every step of the recovery itsel
       assert.equal(await runEdit({ ...job, lines: TWO, killAt: torn }), undefined);
       const full = bytesOf(appended);
       if (full.length > 0) await Deno.writeFile(place.place.hosts, full, { append: true });
-      killed = await runEdit({ ...job, lines: [], killAt }) === undefined;
+      killed = await runEdit({ ...job, lines: null, killAt }) === undefined;
       const transaction = new HostsTransaction(realFiles, place.place, systemClock);
+      await transaction.recover();
+      const found = await place.text();
+      const ends = [start, withBlock(start, TWO)].map((text) => text + appended);
+      assert.ok(ends.includes(found), `killed at ${killAt}\n${found}`);
       await transaction.run((file) => editBlock(file, 1000, []));
       // The newline that had to be added stays: something stands behind it.
       assert.equal(await place.text(), USER + "\n" + behind + appended, `killed at ${killAt}`);

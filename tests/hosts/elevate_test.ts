@@ -115,7 +115,14 @@ test("a helper of another version is refused, and replaced by start", async (mac
   await Deno.chmod(copy, 0o4750);
   const findings = await check(machine, "idle");
   assert.match(findings.find((one) => one.id === "helper")!.what, /is version 9\.\d+\.\d+/);
-});
+  const refused = await machine.run([BINARY, "teleport", "ns", "x"], asDemo());
+  assert.notEqual(refused.code, 0);
+  const started = await machine.run([BINARY, "start"], asDemo());
+  assert.equal(started.code, 0, started.err);
+  assert.match(started.out + started.err, /is of version 9\.\d+\.\d+ and is replaced/);
+  assert.deepEqual(ids(await check(machine, "idle")), []);
+  assert.equal((await machine.run([BINARY, "stop"], asDemo())).code, 0);
+}, !hasSudo());
 
 test("checkHosts finds what is wrong, and mends what is safe", async (machine) => {
   assert.deepEqual(ids(await check(machine, "idle")), ["helper", "low_ports"]);

@@ -13,7 +13,8 @@ import { placeIn } from "./places.ts";
 export interface EditJob {
   readonly folder: string;
   readonly uid: number;
-  readonly lines: readonly BlockLine[];
+  /** What the block shall say; null only finishes what a crash left. */
+  readonly lines: readonly BlockLine[] | null;
   readonly keepInode?: boolean;
   /** SIGKILL before this step (from 1); a write counts twice, the second time half done. */
   readonly killAt?: number;
@@ -42,7 +43,9 @@ if (import.meta.main) {
   });
   let outcome: EditOutcome;
   try {
-    const { changed } = await transaction.run((file) => editBlock(file, job.uid, job.lines));
+    const { changed } = await transaction.run((file) =>
+      job.lines === null ? undefined : editBlock(file, job.uid, job.lines)
+    );
     outcome = { steps, changed };
   } catch (error) {
     const { message, hint } = error as { message: string; hint?: string };
