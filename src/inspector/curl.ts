@@ -74,7 +74,8 @@ export function curlCommand(request: CurlRequest): CurlCommand {
 
 /** One word for a POSIX shell. */
 export function quote(text: string): string {
-  if (/^[\w./:@%+=,-]+$/.test(text) && !text.startsWith("-")) return text;
+  // A leading "=" is a command's path in zsh, a leading "-" an option.
+  if (/^[\w./:@%+,][\w./:@%+=,-]*$/.test(text)) return text;
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
 

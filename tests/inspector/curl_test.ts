@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Buffer } from "node:buffer";
-import { curlCommand } from "../../src/inspector/curl.ts";
+import { curlCommand, quote } from "../../src/inspector/curl.ts";
 import type { BodyJson, HeaderJson } from "../../src/inspector/request_json.ts";
 import { MASK } from "../../src/inspector/secrets.ts";
 
@@ -185,4 +185,9 @@ Deno.test("curlCommand() sends bytes that are no text, and forms without a type,
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("quote() quotes what zsh would take for a command's path", () => {
+  assert.equal(quote("=+"), "'=+'");
+  assert.equal(quote("a=b"), "a=b");
 });

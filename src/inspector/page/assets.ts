@@ -312,7 +312,7 @@ export const ASSETS: Readonly<Record<string, { readonly type: string; readonly t
     "  };",
     "}",
     "function quote(text) {",
-    "  if (/^[\\w./:@%+=,-]+$/.test(text) && !text.startsWith(\"-\")) return text;",
+    "  if (/^[\\w./:@%+,][\\w./:@%+=,-]*$/.test(text)) return text;",
     "  return `'${text.replaceAll(\"'\", `'\\\\''`)}'`;",
     "}",
     "function quoteMasked(text) {",
