@@ -156,6 +156,9 @@ class ServiceDiscovery implements Discovery {
     if (this.#closed || this.#loops.has(scope)) return;
     const loops = this.#group(scope);
     const { labelSelector } = this.#scope;
+    // Whether pods stand in is decided once services are known to be readable:
+    // in a namespace where nothing is, there is nothing to fall back to.
+    let standIn: (() => void) | undefined;
     const services = this.#loop({
       resource: "services",
       namespace,
@@ -164,6 +167,10 @@ class ServiceDiscovery implements Discovery {
       onEvent: (_key, before, now) => {
         this.#index.setService(before, now);
         this.#changed();
+      },
+      onSynced: () => {
+        standIn?.();
+        standIn = undefined;
       },
       onDenied: (error) => {
         // Once it has worked, a right withdrawn is an outage, not a verdict.
@@ -191,14 +198,21 @@ class ServiceDiscovery implements Discovery {
       onDenied: (error) => {
         if (slices.synced) return false;
         loops.delete(slices);
-        this.#watchPods(loops, namespace, error);
+        const watchPods = () => this.#watchPods(loops, namespace, error, onForbidden);
+        if (services.synced) watchPods();
+        else standIn = watchPods;
         return true;
       },
     });
     loops.add(services).add(slices);
   }
 
-  #watchPods(loops: Set<AnyLoop>, namespace: string | undefined, reason: ApiError): void {
+  #watchPods(
+    loops: Set<AnyLoop>,
+    namespace: string | undefined,
+    reason: ApiError,
+    onForbidden?: (error: ApiError) => void,
+  ): void {
     if (this.#closed) return;
     this.#note(
       `${
@@ -214,7 +228,15 @@ class ServiceDiscovery implements Discovery {
         this.#changed();
       },
       onDenied: (error) => {
-        if (pods.synced || this.#isReady) return false;
+        if (pods.synced) return false;
+        if (namespace !== undefined && onForbidden) {
+          this.#note(
+            `May read neither endpointslices nor pods in namespace "${namespace}": left out`,
+          );
+          onForbidden(error);
+          return true;
+        }
+        if (this.#isReady) return false;
         this.#refuse(
           new CzctlError("denied", `${reason.message}; and pods neither: ${error.message}`, {
             ...(reason.hint === undefined ? {} : { hint: reason.hint }),
@@ -254,7 +276,7 @@ class ServiceDiscovery implements Discovery {
         ConstructorParameters<typeof WatchLoop<T>>[0],
         "resource" | "namespace" | "pick" | "onEvent" | "onDenied"
       >
-      & { query?: { labelSelector?: string } },
+      & { query?: { labelSelector?: string }; onSynced?: () => void },
   ): WatchLoop<T> {
     const { api, clock, log } = this.#parts;
     const loop: WatchLoop<T> = new WatchLoop<T>({
@@ -263,7 +285,10 @@ class ServiceDiscovery implements Discovery {
       log,
       query: {},
       ...options,
-      onSynced: () => this.#changed(),
+      onSynced: () => {
+        options.onSynced?.();
+        this.#changed();
+      },
       onProblem: (problem) => {
         // A wrong selector, say: another try gives the same answer.
         if (problem?.code === "failed" && !this.#isReady) this.#ready.reject(problem);

@@ -223,6 +223,20 @@ const RIGHTS: RightsCase[] = [
     notes: [/^May not watch services of the whole cluster: watching each namespace by itself$/],
   },
   {
+    title: "all namespaces, one of them with services alone: it is left out, with a note",
+    rules: [
+      rule(["services", "endpointslices"], [NS]),
+      rule(["services"], ["default"]),
+      rule(["namespaces"]),
+    ],
+    scope: { namespaces: "all" },
+    notes: [
+      /^May not watch services of the whole cluster/,
+      /^May not read endpointslices in namespace "default": using pods instead$/,
+      /^May read neither endpointslices nor pods in namespace "default": left out$/,
+    ],
+  },
+  {
     title: "all namespaces without the right to list them: told to name them",
     rules: [rule(["services", "endpointslices"], [NS])],
     scope: { namespaces: "all" },
