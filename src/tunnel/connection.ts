@@ -177,6 +177,9 @@ export class Connection implements StreamEvents {
 
   async #readLocal(): Promise<void> {
     let buffer = new Uint8Array(HEAD_ROOM + READ_FIRST);
+    // While one buffer is being written the next is filled.
+    let other: Uint8Array<ArrayBuffer> | undefined;
+    let writing: Promise<void> | undefined;
     try {
       for (;;) {
         const count = await this.#local.read(buffer.subarray(HEAD_ROOM));
@@ -193,7 +196,15 @@ export class Connection implements StreamEvents {
         } else {
           this.#sentAny = true;
           const sent = stream.send(buffer, count);
-          if (sent !== undefined) await sent;
+          if (sent !== undefined) {
+            if (writing !== undefined) await writing;
+            writing = sent;
+            const free = other;
+            other = buffer;
+            buffer = free !== undefined && free.length === other.length
+              ? free
+              : new Uint8Array(other.length);
+          }
         }
         if (this.#closed) return;
         if (count === buffer.length - HEAD_ROOM && count < READ_MAX) {

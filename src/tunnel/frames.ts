@@ -220,15 +220,15 @@ export function finFrame(id: number): Uint8Array {
 }
 
 export function resetFrame(id: number, status: number): Uint8Array {
-  return control(RST_STREAM, 0, words(id, status));
+  return wordFrame(RST_STREAM, id, status);
 }
 
 export function pingFrame(id: number): Uint8Array {
-  return control(PING, 0, words(id));
+  return wordFrame(PING, id);
 }
 
 export function goAwayFrame(lastId: number): Uint8Array {
-  return control(GOAWAY, 0, words(lastId, 0));
+  return wordFrame(GOAWAY, lastId, 0);
 }
 
 /**
@@ -240,71 +240,67 @@ export function goAwayFrame(lastId: number): Uint8Array {
 export class HeaderWriter {
   #started = false;
 
-  /** A SYN_STREAM frame. `headers` must be short (names and values below 60 KB together). */
-  synStream(id: number, headers: Readonly<Record<string, string>>): Uint8Array {
-    const plain = headerBlock(headers);
+  /** A SYN_STREAM frame. `headers` are ASCII and short (names and values below 60 KB together). */
+  synStream(id: number, headers: readonly (readonly [name: string, value: string])[]): Uint8Array {
+    let plain = 4;
+    for (const [name, value] of headers) plain += 8 + name.length + value.length;
     const prefix = this.#started ? 0 : ZLIB_HEAD.length;
-    const payload = new Uint8Array(10 + prefix + 5 + plain.length + FLUSH.length);
-    payload.set(words(id), 0);
-    let at = 10;
+    const payload = 10 + prefix + 5 + plain + FLUSH.length;
+    const frame = new Uint8Array(FRAME_HEAD + payload);
+    writeControlHead(frame, SYN_STREAM, payload);
+    let at = putWord(frame, FRAME_HEAD, id) + 6;
     if (!this.#started) {
-      payload.set(ZLIB_HEAD, at);
-      at += ZLIB_HEAD.length;
+      frame.set(ZLIB_HEAD, at);
+      at += prefix;
       this.#started = true;
     }
-    payload[at + 1] = plain.length;
-    payload[at + 2] = plain.length >>> 8;
-    payload[at + 3] = ~plain.length;
-    payload[at + 4] = ~plain.length >>> 8;
-    payload.set(plain, at + 5);
-    payload.set(FLUSH, at + 5 + plain.length);
-    return control(SYN_STREAM, 0, payload);
+    frame[at + 1] = plain;
+    frame[at + 2] = plain >>> 8;
+    frame[at + 3] = ~plain;
+    frame[at + 4] = ~plain >>> 8;
+    at = putWord(frame, at + 5, headers.length);
+    for (const [name, value] of headers) {
+      at = putText(frame, at, name);
+      at = putText(frame, at, value);
+    }
+    frame.set(FLUSH, at);
+    return frame;
   }
 }
 
 const ZLIB_HEAD = Uint8Array.of(0x78, 0xbb, 0xe3, 0xc6, 0xa7, 0xc2);
 const FLUSH = Uint8Array.of(0x00, 0x00, 0x00, 0xff, 0xff);
 
-function headerBlock(headers: Readonly<Record<string, string>>): Uint8Array {
-  const encoder = new TextEncoder();
-  const parts = [words(Object.keys(headers).length)];
-  for (const [name, value] of Object.entries(headers)) {
-    for (const text of [name, value]) {
-      const bytes = encoder.encode(text);
-      parts.push(words(bytes.length), bytes);
-    }
-  }
-  return concat(parts);
+function putText(into: Uint8Array, at: number, text: string): number {
+  const begin = putWord(into, at, text.length);
+  for (let i = 0; i < text.length; i++) into[begin + i] = text.charCodeAt(i);
+  return begin + text.length;
 }
 
-function control(type: number, flags: number, payload: Uint8Array): Uint8Array {
-  const frame = new Uint8Array(FRAME_HEAD + payload.length);
-  frame[0] = 0x80;
-  frame[1] = 3;
-  frame[2] = type >>> 8;
-  frame[3] = type;
-  frame[4] = flags;
-  frame[5] = payload.length >>> 16;
-  frame[6] = payload.length >>> 8;
-  frame[7] = payload.length;
-  frame.set(payload, FRAME_HEAD);
+function putWord(into: Uint8Array, at: number, value: number): number {
+  into[at] = value >>> 24;
+  into[at + 1] = value >>> 16;
+  into[at + 2] = value >>> 8;
+  into[at + 3] = value;
+  return at + 4;
+}
+
+function writeControlHead(into: Uint8Array, type: number, length: number): void {
+  into[0] = 0x80;
+  into[1] = 3;
+  into[2] = type >>> 8;
+  into[3] = type;
+  into[5] = length >>> 16;
+  into[6] = length >>> 8;
+  into[7] = length;
+}
+
+/** A control frame of up to two words. */
+function wordFrame(type: number, first: number, second?: number): Uint8Array {
+  const length = second === undefined ? 4 : 8;
+  const frame = new Uint8Array(FRAME_HEAD + length);
+  writeControlHead(frame, type, length);
+  putWord(frame, FRAME_HEAD, first);
+  if (second !== undefined) putWord(frame, FRAME_HEAD + 4, second);
   return frame;
-}
-
-function words(...values: number[]): Uint8Array {
-  const bytes = new Uint8Array(values.length * 4);
-  const view = new DataView(bytes.buffer);
-  values.forEach((value, index) => view.setUint32(index * 4, value));
-  return bytes;
-}
-
-/** One array from several. */
-export function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }

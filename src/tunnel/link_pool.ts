@@ -73,7 +73,9 @@ export class LinkPool {
     if (links === undefined) return undefined;
     let best: Link | undefined;
     for (const link of links) {
-      if (link.takesStreams && (best === undefined || link.streams < best.streams)) best = link;
+      // A channels link belongs to the connection, and the port, it was dialled for.
+      if (link.kind === "channels" || !link.takesStreams) continue;
+      if (best === undefined || link.streams < best.streams) best = link;
     }
     if (best === undefined) return undefined;
     return this.#trusted(best) ? best : undefined;
@@ -101,8 +103,9 @@ export class LinkPool {
       }
       const crowded = this.#crowded(pod);
       if (crowded !== undefined) return crowded;
-      const link = await this.#dial(pod, port);
-      if (link.takesStreams) return link;
+      const { dialing, own } = this.#dial(pod, port);
+      const link = await dialing;
+      if (link.takesStreams && (own || link.kind !== "channels")) return link;
     }
   }
 
@@ -137,7 +140,7 @@ export class LinkPool {
 
   #doubtful(pod: PodRef): Link | undefined {
     for (const link of this.#pods.get(pod.uid)?.links ?? []) {
-      if (link.takesStreams && !this.#trusted(link)) return link;
+      if (link.kind !== "channels" && link.takesStreams && !this.#trusted(link)) return link;
     }
     return undefined;
   }
@@ -151,19 +154,22 @@ export class LinkPool {
     return links.reduce((best, link) => link.streams < best.streams ? link : best);
   }
 
-  #dial(pod: PodRef, port: number): Promise<Link> {
+  /** `own`: dialled for this caller, not joined. */
+  #dial(pod: PodRef, port: number): { dialing: Promise<Link>; own: boolean } {
     let entry = this.#pods.get(pod.uid);
     if (entry === undefined) {
       entry = { links: new Set(), dialing: undefined };
       this.#pods.set(pod.uid, entry);
     }
-    if (entry.dialing !== undefined && !this.#options.single()) return entry.dialing;
+    if (entry.dialing !== undefined && !this.#options.single()) {
+      return { dialing: entry.dialing, own: false };
+    }
     const dialing = this.#dialNow(entry, pod, port).finally(() => {
       if (entry.dialing === dialing) entry.dialing = undefined;
       this.#forgetEmpty(pod.uid);
     });
     entry.dialing = dialing;
-    return dialing;
+    return { dialing, own: true };
   }
 
   async #dialNow(entry: PodLinks, pod: PodRef, port: number): Promise<Link> {

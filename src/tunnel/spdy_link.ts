@@ -121,7 +121,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     const errorId = this.#nextId;
     const dataId = errorId + 2;
     this.#nextId += 4;
-    const headers = { port: String(port), requestid: String(this.#requestId++) };
+    const rest = [["port", String(port)], ["requestid", String(this.#requestId++)]] as const;
     const stream = new SpdyStream(this, errorId, dataId, events);
     if (this.state === "closed") {
       // The caller hears of it as of any other end, after it has the stream in hand.
@@ -131,9 +131,9 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     this.#byData.set(dataId, stream);
     this.#byError.set(errorId, stream);
     this.usedAt = this.#options.clock.monotonic();
-    this.#control(this.#headers.synStream(errorId, { streamtype: "error", ...headers }));
+    this.#control(this.#headers.synStream(errorId, [["streamtype", "error"], ...rest]));
     this.#control(finFrame(errorId));
-    this.#control(this.#headers.synStream(dataId, { streamtype: "data", ...headers }));
+    this.#control(this.#headers.synStream(dataId, [["streamtype", "data"], ...rest]));
     return stream;
   }
 
@@ -258,6 +258,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       }
       while (this.state !== "closed") {
         if (this.#choked.size > 0) {
+          this.#passAll();
           await new Promise<void>((resolve) => this.#unchoke = resolve);
           this.#unchoke = undefined;
           continue;

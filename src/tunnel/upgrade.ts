@@ -1,5 +1,4 @@
 import type { ByteConn } from "../platform/net.ts";
-import { concat } from "./frames.ts";
 
 /** Longest header block taken from a server, in bytes; Go's own limit is 1 MB, real ones are below 1 KB. */
 const MAX_HEADER = 64 * 1024;
@@ -143,4 +142,14 @@ export function parseStatus(body: string): StatusBody | undefined {
   } catch {
     return undefined;
   }
+}
+
+function concat(parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }

@@ -213,8 +213,8 @@ Deno.test("Frame writers and FrameParser agree", () => {
 
 Deno.test("HeaderWriter writes zlib's head once and stored blocks after it", () => {
   const writer = new HeaderWriter();
-  const first = writer.synStream(1, { streamtype: "error", port: "80", requestid: "0" });
-  const second = writer.synStream(3, { streamtype: "data", port: "80", requestid: "0" });
+  const first = writer.synStream(1, [["streamtype", "error"], ["port", "80"], ["requestid", "0"]]);
+  const second = writer.synStream(3, [["streamtype", "data"], ["port", "80"], ["requestid", "0"]]);
   assert.deepEqual([...first.slice(18, 24)], [0x78, 0xbb, 0xe3, 0xc6, 0xa7, 0xc2]);
   assert.equal(first[24], 0);
   assert.equal(second[18], 0);

@@ -13,7 +13,7 @@ import {
   words,
 } from "./peer.ts";
 import { ManualClock } from "./manual_clock.ts";
-import { endpoint, until, withBed, within } from "./support.ts";
+import { Client, endpoint, until, withBed, within } from "./support.ts";
 
 Deno.test("A link in use that answers nothing is retired within 15 s", async () => {
   const clock = new ManualClock();
@@ -307,5 +307,47 @@ Deno.test("TunnelListener.close lets connections finish, then ends them", async 
     await within(2000, closing, "the drain to end");
     assert.equal(await client.rest().catch(() => ""), "");
     await assert.rejects(connect());
+  });
+});
+
+Deno.test("WebSocket channels dialled at once for two ports are not mixed up", async () => {
+  const pod: Pod = async (stream) => {
+    await stream.write(`${stream.port}\n`);
+    await echo(stream);
+  };
+  await withBed({ pods: { a: pod }, ways: ["channels"] }, async ({ connect, engine }) => {
+    const other = await engine.listen({
+      address: "127.0.0.1",
+      port: 0,
+      service: { namespace: "default", name: "other" },
+      portName: "",
+    });
+    other.update([endpoint("a", { ports: { "": 9090 } })]);
+    const clients = await Promise.all([
+      ...[1, 2, 3].map(() => connect()),
+      ...[1, 2, 3].map(() => Client.connect(other.boundPort)),
+    ]);
+    const ports = await Promise.all(clients.map((client) => client.line()));
+    for (const client of clients) client.close();
+    assert.deepEqual(ports, ["8081", "8081", "8081", "9090", "9090", "9090"]);
+  });
+});
+
+Deno.test("A held-up link does not keep back what came for others in the same read", async () => {
+  // One stream floods until its program holds the link up; the other gets a little every time.
+  let turn = 0;
+  const pod: Pod = async (stream) => {
+    if (turn++ > 0) return await echo(stream);
+    const block = new Uint8Array(64 * 1024);
+    while (!stream.gone) await stream.write(block);
+  };
+  await withBed({ pods: { a: pod } }, async ({ connect, engine, peer }) => {
+    const stuck = await connect();
+    await until(() => peer.opened.a === 1, "the flood has begun");
+    const beside = await connect();
+    await beside.write("x\n");
+    assert.equal(await beside.line(10_000), "x");
+    stuck.close();
+    await until(() => engine.stats().streams === 1, "the flood is over");
   });
 });
