@@ -346,8 +346,10 @@ export function listenTcp(address: string, port: number): Acceptor {
         } catch (error) {
           if (closed) return undefined;
           if (error instanceof Deno.errors.BadResource) return undefined;
-          // The program gave up while it waited in the queue.
+          // The program gave up while it waited in the queue: the second is accept's own
+          // question for the address of one that has been reset already.
           if (error instanceof Deno.errors.ConnectionAborted) continue;
+          if (error instanceof Deno.errors.NotConnected) continue;
           throw error;
         }
         // Answers are forwarded in the pieces they came in: no Nagle on top of that.

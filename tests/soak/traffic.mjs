@@ -63,7 +63,7 @@ class Client {
   async until(what, condition) {
     const deadline = performance.now() + LIMIT_MS;
     while (!condition()) {
-      if (this.closed) {
+      if (this.closed || this.ended) {
         throw new Error(`${what}: closed before (${this.error?.code ?? "no error"})`);
       }
       const left = deadline - performance.now();
