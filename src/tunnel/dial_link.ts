@@ -202,6 +202,7 @@ async function upgrade(
     requestText(kind === "spdy" ? "POST" : "GET", path, [
       ["Host", `${host}:${target.port}`],
       ...Object.entries(target.headers),
+      ...(target.repeatedHeaders ?? []),
       ["User-Agent", "czctl"],
       ["Connection", "Upgrade"],
       ...(kind === "spdy"
