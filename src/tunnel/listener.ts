@@ -74,6 +74,8 @@ export class PodListener implements TunnelListener, ConnectionHost {
   #bytesDown = 0;
   #bytesUp = 0;
   #closed = false;
+  /** Ends once the socket is really closed: until then the runtime keeps the address taken. */
+  readonly #accepting: Promise<void>;
   #drained: (() => void) | undefined;
 
   /** Throws PortBlocked when the address or port cannot be had. */
@@ -94,7 +96,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
         : { affinitySeconds: options.affinitySeconds }),
     });
     this.#acceptor = bind(options);
-    void this.#acceptLoop();
+    this.#accepting = this.#acceptLoop();
   }
 
   get boundPort(): number {
@@ -138,6 +140,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
     }
     for (const connection of [...this.#connections]) connection.abort("the tunnel was closed");
     this.#host.closed(this);
+    await this.#accepting;
   }
 
   async #acceptLoop(): Promise<void> {

@@ -75,3 +75,22 @@ Deno.test("TunnelEngine shows connections to a tap only while somebody watches",
     assert.equal(opened[0]?.pod, "a");
   });
 });
+
+Deno.test("TunnelListener.close() resolves when the port is free for another listener", async () => {
+  const engine = new TunnelEngine({
+    targets: () => Promise.reject(new Error("not asked")),
+    log: silentLogger,
+    clock: systemClock,
+  });
+  try {
+    const first = await engine.listen({ address: "127.0.0.1", port: 0, service, portName: "" });
+    const port = first.boundPort;
+    for (let round = 0; round < 5; round++) {
+      if (round === 0) await first.close();
+      const next = await engine.listen({ address: "127.0.0.1", port, service, portName: "" });
+      await next.close();
+    }
+  } finally {
+    await engine.close();
+  }
+});
