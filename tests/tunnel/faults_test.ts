@@ -304,3 +304,55 @@ Deno.test("TunnelEngine survives random churn and leaves nothing open", async ()
     await ground.close();
   }
 });
+
+Deno.test("TunnelEngine: with keep-alive a rolling restart fails only what was in flight on a removed pod", async () => {
+  const ground = await Ground.start({
+    fixtures: [deployment(NS, "web", { programs: ["http=8080"], replicas: 3 })],
+  });
+  try {
+    const web = await ground.listen("web", 8080);
+    const old = new Set((await ground.cluster.control.pods()).map((pod) => pod.name));
+    const pods = new Set<string>();
+    const wrong: string[] = [];
+    let over = false;
+    let answered = 0;
+    const worker = async () => {
+      while (!over) {
+        const client = await ground.connect(web);
+        let pod = "";
+        try {
+          while (!over) {
+            await client.write("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+            let length = 0;
+            for (let line = await client.line(); line !== ""; line = await client.line()) {
+              length = Number(/^content-length: (\d+)/i.exec(line)?.[1] ?? length);
+              pod = /^x-pod: (.*)/i.exec(line)?.[1] ?? pod;
+            }
+            await client.bytes(length);
+            pods.add(pod);
+            answered++;
+            await new Promise((resolve) => setTimeout(resolve, 60));
+          }
+        } catch (error) {
+          // A connection's first request must never fail; a later one only with its pod.
+          if (!old.has(pod)) wrong.push(`${pod || "first request"}: ${error}`);
+        }
+        client.close();
+      }
+    };
+    const running = Array.from({ length: 6 }, worker);
+    try {
+      await until(() => pods.size === 3, "all three pods have answered", 10_000);
+      await ground.cluster.control.rollout({ namespace: NS, deployment: "web" });
+      await until(() => pods.size === 6, "three new pods have answered", 30_000);
+      const then = answered;
+      await until(() => answered > then + 50, "it goes on");
+    } finally {
+      over = true;
+      await Promise.all(running);
+    }
+    assert.deepEqual(wrong, []);
+  } finally {
+    await ground.close();
+  }
+});
