@@ -1,5 +1,6 @@
 import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
 import { CzctlError } from "../model/errors.ts";
+import { clientCertificateProblem } from "../platform/client_certificate.ts";
 import type { ResolvedContext } from "./context.ts";
 import type { CredentialSource } from "./credential_types.ts";
 import { pem } from "./pem.ts";
@@ -39,6 +40,7 @@ export async function apiTargetSource(
   };
   return async (options = {}): Promise<ApiTarget> => {
     const found = await credentials.get(options.refresh ?? false);
+    if (secure && found.cert && found.key) checkClientCertificate(resolved, found.cert, found.key);
     const authorization = found.token
       ? { authorization: `Bearer ${found.token}` }
       : found.basic
@@ -59,6 +61,17 @@ export async function apiTargetSource(
         : {}),
     };
   };
+}
+
+/** The runtime ends the whole process on a certificate it cannot load, so it is looked at first. */
+function checkClientCertificate(resolved: ResolvedContext, cert: string, key: string): void {
+  const problem = clientCertificateProblem(cert, key);
+  if (problem === undefined) return;
+  throw new CzctlError(
+    "denied",
+    `Cannot use the client certificate of user "${resolved.userName}": ${problem}`,
+    { hint: "Check client-certificate and client-key in the kubeconfig" },
+  );
 }
 
 /** The server's URL. Without a scheme it is https where TLS is spoken of, as in client-go. */
