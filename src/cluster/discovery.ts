@@ -50,6 +50,8 @@ export interface DiscoveryParts {
 /** Bursts are gathered until they pause this long, and at most this long, in ms. */
 const QUIET_MS = 50;
 const BURST_MS = 250;
+/** A forbidden namespace is tried again after the first, then twice as long up to the last, in ms. */
+const RETRY_MS = [5_000, 600_000] as const;
 
 type AnyLoop = Pick<WatchLoop<unknown>, "kick" | "close" | "clear" | "synced">;
 
@@ -78,6 +80,8 @@ class ServiceDiscovery implements Discovery {
   #isReady = false;
   #closed = false;
   #refused = false;
+  /** How to cancel the next try, by namespace that could not be looked into. */
+  readonly #retries = new Map<string, () => void>();
   #snapshot: ReadonlyMap<string, ClusterService> = new Map();
   readonly #notes = new Set<string>();
 
@@ -112,6 +116,7 @@ class ServiceDiscovery implements Discovery {
     this.#closed = true;
     this.#unlisten();
     this.#coalescer.close();
+    for (const cancel of this.#retries.values()) cancel();
     const loops = [...this.#loops.values()].flatMap((set) => [...set]);
     this.#loops.clear();
     await Promise.all(loops.map((loop) => loop.close()));
@@ -127,16 +132,19 @@ class ServiceDiscovery implements Discovery {
   }
 
   #watchNamespaces(denied: ApiError): void {
-    const loops = this.#group("namespaces");
+    // No namespace can have this name.
+    const loops = this.#group("/namespaces");
     const loop = this.#loop({
       resource: "namespaces",
       namespace: undefined,
       pick: (object) => object.metadata.name as string,
       onEvent: (_key: string, before: string | undefined, now: string | undefined) => {
-        // A namespace one may not look into is simply not shown.
-        if (now !== undefined && before === undefined) {
-          this.#watchScope(now, () => this.#dropScope(now));
-        } else if (before !== undefined && now === undefined) this.#dropScope(before);
+        if (now !== undefined && before === undefined) this.#tryNamespace(now, RETRY_MS[0]);
+        else if (before !== undefined && now === undefined) {
+          this.#retries.get(before)?.();
+          this.#retries.delete(before);
+          this.#dropScope(before);
+        }
       },
       onDenied: () => {
         this.#refuse(
@@ -149,6 +157,23 @@ class ServiceDiscovery implements Discovery {
       },
     });
     loops.add(loop);
+  }
+
+  /**
+   * A namespace one may not look into is simply not shown. It is tried again
+   * later: a new one is there before its RoleBindings are.
+   */
+  #tryNamespace(namespace: string, waitMs: number): void {
+    this.#watchScope(namespace, () => {
+      if (this.#closed) return;
+      this.#retries.set(
+        namespace,
+        this.#parts.clock.after(waitMs, () => {
+          this.#retries.delete(namespace);
+          this.#tryNamespace(namespace, Math.min(waitMs * 2, RETRY_MS[1]));
+        }),
+      );
+    });
   }
 
   #watchScope(namespace: string | undefined, onForbidden?: (error: ApiError) => void): void {

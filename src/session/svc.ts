@@ -4,7 +4,7 @@ import type { StatusInfo } from "../model/control.ts";
 import { buildInfo } from "../platform/build_info.ts";
 import { systemClock } from "../platform/clock.ts";
 import { onSignals, onUnhandled, ownPid } from "../platform/daemon.ts";
-import { environment } from "../platform/caller.ts";
+import { callerUid, environment } from "../platform/caller.ts";
 import { fileLogger } from "../platform/log_file.ts";
 import { statePaths } from "../platform/paths.ts";
 import {
@@ -15,10 +15,12 @@ import {
 } from "../platform/private_files.ts";
 import { claimRange } from "../platform/range_claim.ts";
 import { serveUnix } from "../platform/unix_server.ts";
+import { SYSTEM_PLACE } from "../hosts/place.ts";
 import { startInspector } from "../inspector/inspector.ts";
 import { AddressBook, parseAddressState } from "./addresses.ts";
 import { Claims } from "./claims.ts";
 import { controlHandler } from "./control_server.ts";
+import { foreignRanges } from "./foreign_ranges.ts";
 import { startHosts } from "./hosts_access.ts";
 import { HostsBoard } from "./hosts_board.ts";
 import { removeLeftovers } from "./recovery.ts";
@@ -62,9 +64,14 @@ export async function runSvc(args: string[]): Promise<number> {
   const startedAt = new Date(clock.now()).toISOString();
   const ended = Promise.withResolvers<string>();
   const store = new SessionStore(paths.sessions, ownPid());
+  // Read anew by every svc; while one runs, the claims speak for the other living ones.
+  const foreign = foreignRanges(
+    await readIfPresent(SYSTEM_PLACE.hosts).catch(() => undefined) ?? "",
+    callerUid() ?? -1,
+  );
   const addresses = new AddressBook(
     parseAddressState(await readIfPresent(paths.addresses)),
-    claimRange,
+    (range) => !foreign.has(range) && claimRange(range),
     () => clock.now(),
   );
   const hosts = startHosts({ paths, clock, log });

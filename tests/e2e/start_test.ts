@@ -1,32 +1,10 @@
 /** Root once: `czctl start` through sudo, then sessions of an ordinary user without it. */
 import assert from "node:assert/strict";
 import { until } from "./sandbox.ts";
-import { e2e, type Scene } from "./scene.ts";
+import { e2e } from "./scene.ts";
+import { USER, withUser } from "./user.ts";
 
 const ns = "sample-project";
-const USER = "tester";
-
-/** An ordinary user of the sandbox who may use sudo without a password, or may not at all. */
-async function withUser(scene: Scene, sudo: boolean) {
-  const { box } = scene;
-  const added = await box.sh(`
-    echo '${USER}:x:12345:12345::/home/${USER}:/bin/sh' >> /etc/passwd
-    echo '${USER}:x:12345:' >> /etc/group
-    echo '${USER}:*:19000:0:99999:7:::' >> /etc/shadow
-    mkdir -p /home/${USER} /etc/sudoers.d && chown 12345:12345 /home/${USER}
-    ${sudo ? `echo '${USER} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/${USER}` : ":"}
-    cp ${scene.cluster.kubeconfig} /home/${USER}/kubeconfig
-    chown 12345 /home/${USER}/kubeconfig`);
-  assert.equal(added.code, 0, added.stderr);
-  const env = { KUBECONFIG: `/home/${USER}/kubeconfig` };
-  const czctl = (...args: string[]) => box.czctl(args, { user: USER, env, cwd: "/" });
-  const done = async (...args: string[]) => {
-    const output = await czctl(...args);
-    assert.equal(output.code, 0, `czctl ${args.join(" ")}: ${output.stdout}${output.stderr}`);
-    return output;
-  };
-  return { czctl, done };
-}
 
 e2e(
   "start asks for root once; sessions and port 80 need none; --uninstall leaves nothing",

@@ -1,0 +1,114 @@
+/** Log-ins that change while a session is open, and who runs the programs that give them. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { deployment, service } from "../cluster/mod.ts";
+import { untilAnswer } from "./facts.ts";
+import { until } from "./sandbox.ts";
+import { e2e, type Scene } from "./scene.ts";
+import { UID, USER, withUser } from "./user.ts";
+
+const ns = "shop";
+const web = (name: string) =>
+  service(ns, name, "web", [{ name: "http", port: 80, targetPort: 8080 }]);
+const fixtures = [
+  deployment(ns, "web", { programs: ["http=8080"], ports: { http: 8080 } }),
+  web("web"),
+];
+
+async function follows({ cluster, box }: Scene, name: string): Promise<void> {
+  await cluster.control.apply({ objects: [web(name)] });
+  await untilAnswer(box, `http://${name}.${ns}/`, /^Hello from web-/, 30_000);
+}
+
+/** The token the cluster's exec plugin would give now. */
+async function currentToken({ cluster }: Scene): Promise<string> {
+  const text = await Deno.readTextFile(join(cluster.folder, "exec-exec-user.json"));
+  return JSON.parse(text).status.token;
+}
+
+e2e("an exec plugin runs as the user, where and as the command was typed", async (scene) => {
+  const { box, cluster } = scene;
+  const who = `/home/${USER}/work`;
+  const me = await withUser(scene, true, { cwd: who, env: { MARK: "typed here" } });
+  // As in ~/.kube/config of people: a plugin of one's own, given by a path next to it.
+  const credential = join(cluster.folder, "exec-exec-user.json");
+  const prepared = await box.sh(`
+    mkdir -p ${who} && cp ${credential} ${who}/credential.json
+    cat > ${who}/plugin <<'EOF'
+#!/bin/sh
+echo "$(id -u) $(id -ru) $PWD $MARK" >> "$HOME/calls"
+exec cat "$HOME/work/credential.json"
+EOF
+    sed 's#"command": "[^"]*exec-exec-user.sh"#"command": "work/plugin"#' \\
+      ${cluster.kubeconfig} > ${me.home}/kubeconfig
+    chmod 755 ${who}/plugin && chown -R ${UID}:${UID} ${me.home}`);
+  assert.equal(prepared.code, 0, prepared.stderr);
+  await me.done("start");
+  await me.done("teleport", "ns", ns, "--context", "exec");
+  await untilAnswer(box, "http://web.shop/", /^Hello from web-/);
+  const calls = async () =>
+    (await box.run(["cat", `${me.home}/calls`])).stdout.split("\n").filter((line) => line !== "");
+  const before = (await calls()).length;
+
+  // The old token is refused: the background process runs the plugin by itself.
+  await cluster.control.rotateExec({ user: "exec-user", revoke: true });
+  await box.sh(`cp ${credential} ${who}/credential.json`);
+  await cluster.control.cutWatches({});
+  await follows(scene, "after-a-new-token");
+  await until("the plugin was run again", async () => (await calls()).length > before);
+  for (const call of await calls()) assert.equal(call, `${UID} ${UID} ${who} typed here`);
+  await me.done("stop");
+}, { fixtures, programs: ["sudo"] });
+
+e2e("a token file that rotates, and a pod's service account", async (scene) => {
+  const { box, cluster } = scene;
+  const { done } = scene;
+  const config = JSON.parse(await Deno.readTextFile(cluster.kubeconfig));
+  const url = new URL(cluster.url);
+  const rotate = async (file: string) => {
+    await cluster.control.rotateExec({ user: "exec-user", revoke: true });
+    await Deno.writeTextFile(`${file}.new`, await currentToken(scene));
+    await Deno.rename(`${file}.new`, file);
+    await cluster.control.cutWatches({});
+  };
+
+  const tokenFile = join(box.home, "token");
+  await Deno.writeTextFile(tokenFile, await currentToken(scene));
+  await Deno.writeTextFile(
+    join(box.home, "kubeconfig"),
+    JSON.stringify({
+      ...config,
+      users: [{ name: "exec-user", user: { tokenFile: "token" } }],
+    }),
+  );
+  await done(
+    "teleport",
+    "ns",
+    ns,
+    "--context",
+    "exec",
+    "--kubeconfig",
+    join(box.home, "kubeconfig"),
+  );
+  await rotate(tokenFile);
+  await follows(scene, "after-a-new-token");
+  await done("session", "close");
+
+  // Inside a pod there is no kubeconfig, but a service account.
+  const account = join(box.folder, "run", "secrets", "kubernetes.io", "serviceaccount");
+  await Deno.mkdir(account, { recursive: true });
+  await Deno.writeTextFile(join(account, "token"), await currentToken(scene));
+  await Deno.writeTextFile(join(account, "ca.crt"), cluster.caPem);
+  await Deno.writeTextFile(join(account, "namespace"), ns);
+  const inPod = (...args: string[]) =>
+    box.czctl(args, {
+      env: { KUBERNETES_SERVICE_HOST: url.hostname, KUBERNETES_SERVICE_PORT: url.port },
+    });
+  // The namespace is the account's own.
+  const opened = await inPod("teleport", "deploy/web");
+  assert.equal(opened.code, 0, opened.stderr);
+  assert.match(opened.stdout, /services of shop/);
+  await rotate(join(account, "token"));
+  await follows(scene, "in-a-pod");
+  assert.equal((await inPod("session", "close")).code, 0);
+}, { fixtures });

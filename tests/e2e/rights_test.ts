@@ -1,0 +1,163 @@
+/** Sessions of users who may do little: what docs/rbac.md says is all they need. */
+import assert from "node:assert/strict";
+import { parse } from "yaml";
+import { deployment, type Rule, service } from "../cluster/mod.ts";
+import { addressOf, get, sessions, status, untilAnswer } from "./facts.ts";
+import { until } from "./sandbox.ts";
+import { e2e } from "./scene.ts";
+
+interface Role {
+  readonly kind: "Role" | "ClusterRole";
+  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly rules: readonly Rule[];
+}
+
+/** The roles of the page, with a Role's rules bound to its namespace. */
+function documented(kind: Role["kind"], name: string): Rule[] {
+  const page = Deno.readTextFileSync(new URL("../../docs/rbac.md", import.meta.url));
+  const role = [...page.matchAll(/```yaml\n([^]*?)```/g)]
+    .map((block): Role => parse(block[1]!))
+    .find((one) => one.kind === kind && one.metadata.name === name);
+  assert.ok(role, `docs/rbac.md has the ${kind} ${name}`);
+  return role.rules.map(({ apiGroups, resources, verbs }) => ({
+    apiGroups: apiGroups!,
+    resources,
+    verbs,
+    ...(role.metadata.namespace === undefined ? {} : { namespaces: [role.metadata.namespace] }),
+  }));
+}
+
+function web(namespace: string) {
+  return [
+    deployment(namespace, "web", {
+      programs: ["http=8080"],
+      ports: { http: 8080 },
+      env: [{ name: "GREETING", value: "hello" }],
+    }),
+    service(namespace, "web", "web", [{ name: "http", port: 80, targetPort: "http" }]),
+  ];
+}
+
+const user = "developer";
+const role = documented("Role", "czctl");
+const without = (resource: string) => role.filter((rule) => !rule.resources.includes(resource));
+const pods = { apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"] };
+
+const scene = {
+  users: [
+    { context: "role", user, via: "token" as const, rules: role },
+    {
+      context: "admin",
+      user: "root",
+      groups: ["system:masters"],
+      via: "token" as const,
+      rules: [],
+    },
+  ],
+  fixtures: [...web("shop"), ...web("tools"), ...web("secret")],
+};
+
+e2e("the documented Role is enough, and each missing right has its message", async (scene) => {
+  const { box, cluster, czctl, done } = scene;
+  const rules = (rules: readonly Rule[]) => cluster.control.setRules({ user, rules });
+  const close = () => done("session", "close");
+
+  // A namespace nobody may look at is taken for granted when it is named; so is a workload.
+  await done("teleport", "ns", "shop");
+  assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
+  await close();
+  const opened = await done("teleport", "deploy/web", "-n", "shop");
+  assert.match(opened.stdout + opened.stderr, /May not read deployments in namespace "shop"/);
+  await close();
+
+  const refused = async (args: string[], ...patterns: RegExp[]) => {
+    const output = await czctl("teleport", ...args);
+    assert.equal(output.code, 3, output.stdout + output.stderr);
+    for (const pattern of [...patterns, /docs\/rbac\.md|--all-namespaces/]) {
+      assert.match(output.stderr, pattern);
+    }
+    assert.deepEqual(await box.hosts(), scene.hostsBefore);
+  };
+  await rules(without("services"));
+  await refused(
+    ["ns", "shop"],
+    /Cannot list services in namespace "shop": forbidden/,
+    /can-i list/,
+  );
+  await rules(without("endpointslices"));
+  await refused(["ns", "shop"], /Cannot list endpointslices .*; and pods neither: .*list pods/);
+  await rules(without("pods/portforward"));
+  await refused(
+    ["ns", "shop"],
+    /user "developer" may not create pods\/portforward/,
+    /can-i create/,
+  );
+  await rules(role);
+  await refused(["ns", "shop", "--all-namespaces"], /Name the namespaces with -n and -a/);
+  await refused(["ns", "shop", "-a", "tools"], /Cannot list services in namespace "tools"/);
+
+  // Pods stand in for EndpointSlices, named target ports included.
+  await rules([...without("endpointslices"), { ...pods, namespaces: ["shop"] }]);
+  const fallback = await done("teleport", "ns", "shop");
+  assert.match(
+    fallback.stdout + fallback.stderr,
+    /May not read endpointslices in namespace "shop": using pods instead/,
+  );
+  assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
+  await cluster.control.rollout({ namespace: "shop", deployment: "web" });
+  await untilAnswer(box, "http://web.shop/", /^Hello from web-/);
+  await close();
+
+  // Taken away and given back while a session is open.
+  await rules(role);
+  await done("teleport", "ns", "shop");
+  await rules(without("services"));
+  await cluster.control.cutWatches({});
+  await until("status shows the missing right", async () => {
+    const [session] = (await status(scene)).sessions;
+    return !session!.cluster.reachable && /services/.test(session!.cluster.reason ?? "");
+  }, 30_000);
+  assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
+  await rules(role);
+  await until("it heals", async () => (await status(scene)).sessions[0]!.cluster.reachable, 40_000);
+  await close();
+}, scene);
+
+e2e(
+  "--all-namespaces with the ClusterRole, and with Roles only; the environment's Role",
+  async (scene) => {
+    const { box, cluster, done } = scene;
+    const rules = (rules: readonly Rule[]) => cluster.control.setRules({ user, rules });
+    await rules(documented("ClusterRole", "czctl"));
+    await done("teleport", "ns", "shop", "-A");
+    assert.match(await get(box, "http://web.secret/"), /^Hello from web-/);
+    await done("session", "close");
+
+    const inTools = role.map((rule) => ({ ...rule, namespaces: ["tools"] }));
+    const see = { apiGroups: [""], resources: ["namespaces"], verbs: ["list", "watch"] };
+    await rules([...role, ...inTools, see]);
+    await done("teleport", "ns", "shop", "-A");
+    const [session] = await sessions(scene);
+    assert.ok(session!.notes.some((note) => /watching each namespace by itself/.test(note)));
+    for (const namespace of ["shop", "tools"]) {
+      assert.match(await get(box, `http://web.${namespace}/`), /^Hello from web-/);
+    }
+    assert.equal(await addressOf(box, "web.secret"), undefined);
+    // With the fallback, too, a namespace that comes later is taken in.
+    await cluster.control.apply({ objects: web("later") });
+    await rules([
+      ...role,
+      ...inTools,
+      see,
+      ...role.map((one) => ({ ...one, namespaces: ["later"] })),
+    ]);
+    await untilAnswer(box, "http://web.later/", /^Hello from web-/, 30_000);
+    await done("session", "close");
+
+    await rules([...role, ...documented("Role", "czctl-environment")]);
+    await done("teleport", "deploy/web", "-n", "shop", "-f", "env.sh");
+    assert.match((await box.run(["cat", "env.sh"])).stdout, /GREETING='?hello/);
+    await done("session", "close");
+  },
+  scene,
+);
