@@ -15,3 +15,13 @@ export async function resolvesTo(
     return undefined;
   }
 }
+
+/** True when a name server answers at all, be it that there is no such name. */
+export async function nameIsAnswered(name: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await Deno.resolveDns(name, "NS", { signal });
+    return true;
+  } catch (error) {
+    return error instanceof Deno.errors.NotFound;
+  }
+}

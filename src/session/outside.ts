@@ -1,10 +1,12 @@
 import type { Clock } from "../model/clock.ts";
 import type { ClusterService } from "../model/service.ts";
-import { resolvesTo } from "../platform/dns.ts";
+import { nameIsAnswered, resolvesTo } from "../platform/dns.ts";
 import type { PlanOptions } from "./plan.ts";
 
 /** All questions together may take this long, in ms; what is not answered by then counts as free. */
 const DEADLINE_MS = 1_000;
+/** A resolver that has not answered the first question by then is not there, in ms: as in many containers. */
+const FIRST_ANSWER_MS = 300;
 /** Questions under way at once. */
 const AT_ONCE = 32;
 
@@ -28,6 +30,7 @@ export async function outsideNames(
   try {
     const namespaces = [...new Set(all.map((service) => service.namespace))];
     const publicOnes = new Set<string>();
+    if (!(await somebodyAnswers(namespaces[0], clock, until))) return found;
     await eachOf(namespaces, until, async (namespace) => {
       if (await resolvesTo(`${namespace}.`, "NS", until) !== undefined) publicOnes.add(namespace);
     });
@@ -50,6 +53,22 @@ export async function outsideNames(
   }
   signal.throwIfAborted();
   return found;
+}
+
+/** False where there is no resolver to ask, so that opening a session does not wait for one. */
+async function somebodyAnswers(
+  namespace: string | undefined,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (namespace === undefined) return false;
+  const first = new AbortController();
+  const cancel = clock.after(FIRST_ANSWER_MS, () => first.abort());
+  try {
+    return await nameIsAnswered(`${namespace}.`, AbortSignal.any([signal, first.signal]));
+  } finally {
+    cancel();
+  }
 }
 
 async function eachOf<T>(
