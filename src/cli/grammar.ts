@@ -19,7 +19,7 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
   // The shell asks about a line under way; its dashes are not ours.
   if (argv[0] === "__complete") return { args: argv, program: undefined };
   const dashes = argv.indexOf("--");
-  const args = dashes === -1 ? argv : argv.slice(0, dashes);
+  const args = (dashes === -1 ? argv : argv.slice(0, dashes)).flatMap(apart);
   const program = dashes === -1 ? undefined : argv.slice(dashes + 1);
   const first = args[0];
   if (first === undefined) return { args, program };
@@ -30,4 +30,10 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
   const at = args.findIndex((arg, index) => index >= from && TRAILING.has(arg));
   if (at === -1) return { args, program };
   return { args: [args[at]!, ...args.slice(0, at), ...args.slice(at + 1)], program };
+}
+
+/** `-n=shop`, which kubectl takes as well, is `-n shop`: the parser would take the `=` for its value. */
+function apart(arg: string): string[] {
+  const match = /^(-[nakfmclo])=(.*)$/s.exec(arg);
+  return match ? [match[1]!, match[2]!] : [arg];
 }

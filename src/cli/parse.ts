@@ -41,8 +41,14 @@ function asCzctlError(error: CommanderError, args: readonly string[]): CzctlErro
   }
   const help = error.code === "commander.unknownCommand" || command === undefined
     ? "czctl --help"
-    : `czctl ${command} --help`;
+    : `czctl ${[command, ...subcommand(command, args)].join(" ")} --help`;
   return new CzctlError("usage", message, { hint: `See ${help}` });
+}
+
+/** `list` in `session list --nonsense`: its own help lists its options. */
+function subcommand(command: string, args: readonly string[]): string[] {
+  const next = args[args.indexOf(command) + 1];
+  return command === "session" && /^(list|ls|close)$/.test(next ?? "") ? [next!] : [];
 }
 
 /** Commander's messages in our form: a capital first, no full stop last. */

@@ -61,6 +61,8 @@ export class EnvMonitor {
   #retryMs = 0;
   #dirty = false;
   #started = false;
+  /** That the file is no longer kept has been logged. */
+  #told = false;
   #work: Promise<void> | undefined;
   #lastStart = -Infinity;
   #polling = false;
@@ -231,6 +233,9 @@ export class EnvMonitor {
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#watches.close();
+    // A refresh and the look at the file may both find it.
+    if (this.#told) return;
+    this.#told = true;
     this.#log.warn("env file is no longer kept", {
       path: this.#options.file.path,
       reason: this.#options.file.stopped,

@@ -107,6 +107,8 @@ export interface SessionInfo {
   readonly cluster: ReachabilityInfo;
   readonly services: readonly ServiceInfo[];
   readonly envFile?: EnvFileInfo;
+  /** As in KUBECONFIG, absolute; absent when it is the default one. */
+  readonly kubeconfig?: string;
   readonly notes: readonly string[];
 }
 
@@ -158,7 +160,7 @@ export interface StatusInfo {
   /** True when `czctl start` started it: it then stays when the last session closes. */
   readonly resident: boolean;
   readonly helper: {
-    readonly state: "running" | "restarting" | "failed";
+    readonly state: "running" | "idle" | "restarting" | "failed";
     readonly pid?: number;
     readonly reason?: string;
   };

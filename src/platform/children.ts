@@ -3,6 +3,11 @@ import { constants } from "node:os";
 /** A program cannot be started; `message` says why. */
 export class CannotStart extends Error {
   override readonly name = "CannotStart";
+
+  /** `missing`: there is no such program, or no such interpreter of a script. */
+  constructor(message: string, readonly missing: boolean, cause: unknown) {
+    super(message, { cause });
+  }
 }
 
 /** Signals handed on to a child; SIGINT and SIGQUIT reach it from the terminal by themselves. */
@@ -38,10 +43,19 @@ export async function runInForeground(
     if (status.signal === null) return status.code;
     return 128 + (constants.signals[status.signal as keyof typeof constants.signals] ?? 0);
   } catch (error) {
-    throw new CannotStart(error instanceof Error ? error.message : String(error), { cause: error });
+    throw cannotStart(error);
   } finally {
     stops.forEach((stop) => stop());
   }
+}
+
+/** The runtime's message names the program a second time, and the error in its own words. */
+function cannotStart(error: unknown): CannotStart {
+  if (error instanceof Deno.errors.NotFound) return new CannotStart("no such program", true, error);
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return new CannotStart("it is not executable", false, error);
+  }
+  return new CannotStart(error instanceof Error ? error.message : String(error), false, error);
 }
 
 /**

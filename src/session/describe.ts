@@ -50,6 +50,8 @@ export function describeOpened(
         type: "note",
         text: `${service.namespace}/${service.name} has no tunnel: ${service.reason}`,
       });
+      // Its ports need no second line.
+      continue;
     }
     for (const skipped of service.skipped) {
       emit({ type: "note", text: `${service.namespace}/${service.name} port ${skipped}` });

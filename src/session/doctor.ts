@@ -109,7 +109,11 @@ function checkSvc({ status, alive }: Look): Mendable[] {
     }];
   }
   const found: Mendable[] = [{
-    finding: { subject, state: "ok", text: `Running, ${status.sessions.length} open sessions` },
+    finding: {
+      subject,
+      state: "ok",
+      text: `Running, ${count(status.sessions.length, "open session")}`,
+    },
   }];
   if (status.helper.state === "failed") {
     found.push({
@@ -122,6 +126,17 @@ function checkSvc({ status, alive }: Look): Mendable[] {
     });
   }
   for (const session of status.sessions) {
+    const { envFile } = session;
+    if (envFile?.state === "stopped") {
+      found.push({
+        finding: {
+          subject: "env file",
+          state: "warning",
+          text: `${envFile.path} is no longer kept fresh: ${envFile.reason ?? "stopped"}`,
+          mend: `czctl session close ${session.id}, then teleport again`,
+        },
+      });
+    }
     if (session.cluster.reachable) continue;
     found.push({
       finding: {
@@ -193,12 +208,14 @@ async function checkRecords({ paths, alive }: Look): Promise<Mendable[]> {
   if (alive) return [];
   const records = await new SessionStore(paths.sessions).list();
   if (records.length === 0) return [];
-  const files = records.flatMap(({ record }) => record?.envFile ? [record.envFile.path] : []);
+  const files = [
+    ...new Set(records.flatMap(({ record }) => record?.envFile ? [record.envFile.path] : [])),
+  ];
   return [{
     finding: {
       subject: "sessions",
       state: "problem",
-      text: `${records.length} sessions ended without cleaning up` +
+      text: `${count(records.length, "session")} ended without cleaning up` +
         (files.length === 0 ? "" : `, and may have left ${files.join(", ")}`),
       mend: "czctl doctor --fix",
     },
@@ -269,4 +286,8 @@ async function checkCluster({ clock, signal }: Look): Promise<Mendable[]> {
       },
     }];
   }
+}
+
+function count(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
 }

@@ -82,7 +82,7 @@ class LazyHosts implements HostsAccess {
   get state(): StatusInfo["helper"] {
     if (this.#running) return this.#running.state;
     return this.#failure === undefined
-      ? { state: "restarting", reason: "not needed yet" }
+      ? { state: "idle", reason: "it starts with the first session" }
       : { state: "failed", reason: this.#failure };
   }
 

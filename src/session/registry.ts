@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { SessionInfo, TeleportRequest } from "../model/control.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
+import { askedOtherwise } from "./asked_otherwise.ts";
 import { type Emit, Session, type SessionDeps } from "./session.ts";
 
 /** The open sessions of one user, opened and closed one at a time per session. */
@@ -60,6 +61,8 @@ export class SessionRegistry {
       const same = [...this.#sessions.values()].find((other) => isSame(other, session));
       if (same) {
         await session.discard();
+        const missing = askedOtherwise(request, same.openedAs());
+        if (missing.length > 0) throw openedOtherwise(same, missing);
         return { session: same.info(), already: true };
       }
       await session.open(emit, signal);
@@ -140,4 +143,16 @@ function isSame(a: Session, b: Session): boolean {
   return x.clusterId === y.clusterId && x.domain === y.domain &&
     x.workload.kind === y.workload.kind && x.workload.name === y.workload.name &&
     x.workload.namespace === y.workload.namespace;
+}
+
+/** Done as though it had been asked for, the file that is missing would be noticed much later. */
+function openedOtherwise(session: Session, missing: readonly string[]): CzctlError {
+  const { kind, name } = session.identity.workload;
+  return new CzctlError(
+    "failed",
+    `Cannot teleport: the session of ${kind}/${name} is open already, without ${
+      missing.join(", ")
+    }`,
+    { hint: `Close it first: czctl session close ${session.id}` },
+  );
 }

@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import type {
   ControlEvent,
   EnvFileInfo,
@@ -23,6 +24,7 @@ import { checkDomains } from "./domains.ts";
 import { outsideNames } from "./outside.ts";
 import type { PlanOptions } from "./plan.ts";
 import type { Relays } from "./rooms.ts";
+import type { OpenedAs } from "./asked_otherwise.ts";
 import { describeOpened } from "./describe.ts";
 import { SessionEnvironment } from "./session_environment.ts";
 import type { SessionStore } from "./store.ts";
@@ -289,6 +291,15 @@ export class Session {
     await this.#forwarder?.takeOver();
   }
 
+  /** As it was asked for, for whoever asks for it again. */
+  openedAs(): OpenedAs {
+    return {
+      request: this.request,
+      namespaces: this.namespaces,
+      envFile: this.#environment?.info(),
+    };
+  }
+
   info(): SessionInfo {
     const envFile: EnvFileInfo | undefined = this.#environment?.info();
     return {
@@ -302,6 +313,7 @@ export class Session {
       cluster: this.#health,
       services: this.#forwarder?.services() ?? [],
       ...(envFile === undefined ? {} : { envFile }),
+      ...kubeconfigOf(this.request),
       notes: [...this.#notes, ...(this.#environment?.notes ?? [])],
     };
   }
@@ -443,4 +455,11 @@ function tapOf(tap: TapSource, session: string): TapSource {
     },
     open: (connection) => tap.open({ ...connection, session }),
   };
+}
+
+/** Which kubeconfig the session was opened with, so that another folder or terminal finds it. */
+function kubeconfigOf({ kubeconfig, env, cwd }: TeleportRequest): { kubeconfig?: string } {
+  const typed = kubeconfig === undefined ? env["KUBECONFIG"]?.split(":") ?? [] : [kubeconfig];
+  const files = typed.filter((file) => file !== "").map((file) => resolve(cwd, file));
+  return files.length === 0 ? {} : { kubeconfig: files.join(":") };
 }

@@ -18,6 +18,9 @@ const lines: [string, string][] = [
   ["sts db env -m json", "env sts db -m json"],
   ["deployment web configuration", "configuration deployment web"],
   ["deployment web", "deployment web"],
+  ["teleport deployment web -n=shop -f=env.sh", "teleport deployment web -n shop -f env.sh"],
+  ["deployment web -n=shop teleport -l=a=b", "teleport deployment web -n shop -l a=b"],
+  ["teleport deployment web --namespace=shop", "teleport deployment web --namespace=shop"],
   ["status", "status"],
   ["", ""],
 ];

@@ -118,3 +118,44 @@ e2e("what the runtime has to say never reaches the user", async (scene) => {
   assert.doesNotMatch(log.stdout, /Warning|\(node:| error /);
   await scene.done("teleport", "--clean");
 });
+
+e2e("teleport asked for again, but otherwise: refused, with what is missing", async (scene) => {
+  const { box, czctl } = scene;
+  await scene.done("teleport", "deploy/web", "-n=sample-project", "-f=env.sh");
+  await scene.done("teleport", "deploy/web", "-n", ns);
+  await scene.done("teleport", "deploy/web", "-n", ns, "-f", "./env.sh");
+  const other = await czctl("teleport", "deploy/web", "-n", ns, "-f", "other.sh", "-a", "default");
+  assert.equal(other.code, 1, other.stdout);
+  assert.match(
+    other.stderr,
+    /is open already, without -a default, -f other\.sh\n {2}Close it first: czctl session close \w+\n$/,
+  );
+  await box.sh("rm ~/env.sh");
+  await until("czctl has seen that the file is gone", async () => {
+    const { sessions } = JSON.parse((await scene.done("session", "list", "-o", "json")).stdout);
+    return sessions[0].envFile.state === "stopped";
+  });
+  const again = await czctl("teleport", "deploy/web", "-n", ns, "-f", "env.sh");
+  assert.equal(again.code, 1, again.stdout);
+  assert.match(again.stderr, /without -f env\.sh \(no longer kept: it was deleted or renamed\)/);
+  assert.match((await czctl("doctor")).stdout, /env\.sh is no longer kept fresh/);
+  const { stdout: log } = await scene.done("logs");
+  assert.equal(log.split("env file is no longer kept").length, 2, log);
+  await scene.done("session", "close");
+});
+
+e2e("run in a session finds the cluster by the session's own kubeconfig", async (scene) => {
+  const { box } = scene;
+  await box.sh(`cp ${scene.cluster.kubeconfig} ~/mine.yaml`);
+  const opened = await box.czctl(["teleport", "deploy/web", "-n", ns, "-k", "mine.yaml"]);
+  assert.equal(opened.code, 0, opened.stderr);
+  const run = await box.czctl(["run", "--", "sh", "-c", "echo $SAMPLE1_KEY"], { cwd: "/" });
+  assert.deepEqual([run.code, run.stdout], [0, "VALUE1\n"], run.stderr);
+  const missing = await box.czctl(["run", "-q", "--", "nosuchprogram"]);
+  assert.equal(missing.code, 127);
+  assert.match(missing.stderr, /^error: Cannot start "nosuchprogram": no such program\n/m);
+  const folder = await box.czctl(["run", "-q", "--", "/etc"]);
+  assert.equal(folder.code, 126);
+  assert.match(folder.stderr, /^error: Cannot start "\/etc": it is not executable\n/m);
+  await scene.done("teleport", "--clean");
+});

@@ -19,8 +19,14 @@ Deno.test("runInForeground() gives the program this environment and no other", a
 });
 
 Deno.test("runInForeground() tells a program that cannot be started", async () => {
-  await assert.rejects(runInForeground("/nonexistent/x", [], env), CannotStart);
-  await assert.rejects(runInForeground("/etc", [], env), CannotStart);
+  await assert.rejects(runInForeground("/nonexistent/x", [], env), (error) => {
+    assert.ok(error instanceof CannotStart && error.missing);
+    return error.message === "no such program";
+  });
+  await assert.rejects(runInForeground("/etc", [], env), (error) => {
+    assert.ok(error instanceof CannotStart && !error.missing);
+    return error.message === "it is not executable";
+  });
 });
 
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {

@@ -8,8 +8,9 @@ import { chooseSession, openSessions } from "../session/close.ts";
 import { open, teleportRequest } from "../teleport/action.ts";
 import type { RunOptions } from "./command.ts";
 
-/** As shells have it: a program that is not there. */
+/** As shells have it: a program that is not there, and one that cannot be run. */
 const NOT_FOUND_EXIT = 127;
+const NOT_RUNNABLE_EXIT = 126;
 
 /** `czctl run [KIND NAME] -- PROGRAM`; resolves with the program's exit code. */
 export async function run(
@@ -29,7 +30,11 @@ export async function run(
         hint: `Open one for it: czctl run KIND NAME -- ${context.program.join(" ")}`,
       });
     }
-    const session = chooseSession(sessions, options.session);
+    const session = chooseSession(
+      sessions,
+      options.session,
+      `Name one: czctl run --session ID -- ${context.program.join(" ")}`,
+    );
     return await runWithSession({ session, already: true }, options, context);
   }
   if (options.session !== undefined) {
@@ -73,7 +78,7 @@ async function runProgram(
   } catch (error) {
     if (!(error instanceof CannotStart)) throw error;
     print.error(`Cannot start "${command}": ${error.message}`, "Check its name and PATH");
-    return NOT_FOUND_EXIT;
+    return error.missing ? NOT_FOUND_EXIT : NOT_RUNNABLE_EXIT;
   } finally {
     takeBack();
   }
@@ -93,7 +98,10 @@ async function variablesOf(
     context: session.context,
     ...defined({ kubeconfig: options.kubeconfig, container: options.container }),
     cwd: context.cwd,
-    env: context.env,
+    // The session may have been opened with another kubeconfig than this terminal's.
+    env: session.kubeconfig === undefined
+      ? context.env
+      : { ...context.env, KUBECONFIG: session.kubeconfig },
     serviceAddress: addressesOf([session]),
     signal: context.signal,
   });

@@ -42,11 +42,13 @@ export async function openSessions(
 
 /**
  * The session an id or its beginning means; without one, the only session.
+ * `several` is the hint where it could be more than one.
  * Throws CzctlError `not_found` or `usage`.
  */
 export function chooseSession(
   sessions: readonly SessionInfo[],
   id: string | undefined,
+  several = "Name one by its id; czctl session close --all closes all",
 ): SessionInfo {
   const list = sessions.map((session) => `${session.id} (${workloadName(session)})`).join(", ");
   const found = id === undefined
@@ -66,7 +68,7 @@ export function chooseSession(
       id === undefined
         ? `${found.length} sessions are open: ${list}`
         : `"${id}" begins the id of ${found.length} sessions: ${list}`,
-      { hint: "Name one by its id; czctl session close --all closes all" },
+      { hint: several },
     );
   }
   return exact;
