@@ -63,7 +63,8 @@ export class Forwarder {
   #services: ReadonlyMap<string, ClusterService> = new Map();
   #wanted: ReadonlyMap<string, ClusterService> | undefined;
   #round: Promise<void> = Promise.resolve();
-  #entries = "";
+  /** Something about the names differs from what the board has. */
+  #namesDue = false;
   #closed = false;
   #cancelRetry: (() => void) | undefined;
 
@@ -175,6 +176,7 @@ export class Forwarder {
       const slot = this.#slots.get(key);
       return slot?.followed !== planned || slot.bound === undefined;
     });
+    this.#namesDue ||= gone.length > 0;
     // Addresses are given out in the plan's order before anything waits.
     for (const [key, planned] of changed) this.#slotFor(key, planned);
     await inBatches(changed, BIND_AT_ONCE, ([key, planned]) => this.#bring(key, planned));
@@ -187,9 +189,12 @@ export class Forwarder {
   #slotFor(key: string, planned: PlannedAddress): void {
     const slot = this.#slots.get(key);
     if (slot) {
+      // Endpoints come and go; what the names are made of hardly ever changes.
+      this.#namesDue ||= JSON.stringify(slot.planned.entry) !== JSON.stringify(planned.entry);
       slot.planned = planned;
       return;
     }
+    this.#namesDue = true;
     const claim = this.#claim(key);
     this.#slots.set(key, {
       claim,
@@ -209,19 +214,17 @@ export class Forwarder {
   }
 
   async #name(keys: readonly string[]): Promise<void> {
+    if (!this.#namesDue) return;
     const outside = await this.deps.outside;
     const entries: HostsEntry[] = keys.map((key) => {
-      const slot = this.#slots.get(key)!;
-      const { planned, address } = slot;
+      const { planned, address } = this.#slots.get(key)!;
       const omit = [`${planned.service}.${planned.namespace}`, planned.service].filter((name) =>
         planned.pod === undefined && outside.has(name)
       );
       return { ...planned.entry, address, ...(omit.length === 0 ? {} : { omit }) };
     });
-    const text = JSON.stringify(entries);
-    if (text === this.#entries) return;
     await this.deps.board.put(this.deps.sessionId, entries);
-    this.#entries = text;
+    this.#namesDue = false;
   }
 
   async #release(keys: readonly string[]): Promise<void> {

@@ -57,6 +57,9 @@ export interface TunnelStats {
   readonly transport?: TransportKind;
 }
 
+/** How long links to pods that no Service has any more may stay, in ms. */
+const DROP_UNUSED_MS = 100;
+
 /** All tunnels into one cluster. Nothing is dialled before a program connects. */
 export class TunnelEngine {
   readonly #host: ListenerHost;
@@ -67,6 +70,8 @@ export class TunnelEngine {
   /** Bytes of listeners that are closed by now. */
   #pastDown = 0;
   #pastUp = 0;
+  #cancelDrop: (() => void) | undefined;
+  #closed = false;
 
   constructor(options: TunnelEngineOptions) {
     this.#options = options;
@@ -96,7 +101,7 @@ export class TunnelEngine {
       holdMs: options.holdMs ?? 10_000,
       pool,
       tap: options.tap,
-      updated: () => this.#dropUnused(),
+      updated: () => this.#dropUnusedSoon(),
       closed: (listener) => this.#forget(listener),
     };
   }
@@ -142,6 +147,8 @@ export class TunnelEngine {
 
   /** Closes every listener, connection and link. */
   async close(options: { drainMs?: number } = {}): Promise<void> {
+    this.#closed = true;
+    this.#cancelDrop?.();
     await Promise.all([...this.#listeners].map((listener) => listener.close(options)));
     this.#host.pool.close();
   }
@@ -150,7 +157,16 @@ export class TunnelEngine {
     if (!this.#listeners.delete(listener)) return;
     this.#pastDown += listener.stats.bytesDown;
     this.#pastUp += listener.stats.bytesUp;
-    this.#dropUnused();
+    this.#dropUnusedSoon();
+  }
+
+  /** Once for all the listeners that a change of the cluster touches. */
+  #dropUnusedSoon(): void {
+    if (this.#closed || this.#cancelDrop !== undefined) return;
+    this.#cancelDrop = this.#options.clock.after(DROP_UNUSED_MS, () => {
+      this.#cancelDrop = undefined;
+      this.#dropUnused();
+    });
   }
 
   /** Links to pods that no Service has any more end with their last streams. */

@@ -1,6 +1,6 @@
 /** Sessions of users who may do little: what docs/rbac.md says is all they need. */
 import assert from "node:assert/strict";
-import { parse } from "yaml";
+import { parseAllDocuments } from "yaml";
 import { deployment, type Rule, service } from "../cluster/mod.ts";
 import { addressOf, get, sessions, status, untilAnswer } from "./facts.ts";
 import { until } from "./sandbox.ts";
@@ -8,22 +8,22 @@ import { e2e } from "./scene.ts";
 
 interface Role {
   readonly kind: "Role" | "ClusterRole";
-  readonly metadata: { readonly name: string; readonly namespace?: string };
+  readonly metadata?: { readonly name: string };
   readonly rules: readonly Rule[];
 }
 
-/** The roles of the page, with a Role's rules bound to its namespace. */
+/** The rules of a role of the page; those of a Role are given in the namespace `shop`. */
 function documented(kind: Role["kind"], name: string): Rule[] {
   const page = Deno.readTextFileSync(new URL("../../docs/rbac.md", import.meta.url));
   const role = [...page.matchAll(/```yaml\n([^]*?)```/g)]
-    .map((block): Role => parse(block[1]!))
-    .find((one) => one.kind === kind && one.metadata.name === name);
+    .flatMap((block) => parseAllDocuments(block[1]!).map((one) => one.toJS() as Role))
+    .find((one) => one.kind === kind && one.metadata?.name === name);
   assert.ok(role, `docs/rbac.md has the ${kind} ${name}`);
   return role.rules.map(({ apiGroups, resources, verbs }) => ({
     apiGroups: apiGroups!,
     resources,
     verbs,
-    ...(role.metadata.namespace === undefined ? {} : { namespaces: [role.metadata.namespace] }),
+    ...(kind === "ClusterRole" ? {} : { namespaces: ["shop"] }),
   }));
 }
 
@@ -106,6 +106,19 @@ e2e("the documented Role is enough, and each missing right has its message", asy
   assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
   await cluster.control.rollout({ namespace: "shop", deployment: "web" });
   await untilAnswer(box, "http://web.shop/", /^Hello from web-/);
+  await close();
+
+  // List without watch: what was listed, and status says what is missing.
+  await rules(role.map((rule) => ({
+    ...rule,
+    verbs: rule.resources.includes("services") ? ["list"] : rule.verbs,
+  })));
+  await done("teleport", "ns", "shop");
+  assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
+  await until("status names the missing right", async () => {
+    const { cluster } = (await status(scene)).sessions[0]!;
+    return /Cannot watch services/.test(cluster.reason ?? "");
+  });
   await close();
 
   // Taken away and given back while a session is open.
