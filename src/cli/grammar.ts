@@ -19,7 +19,7 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
   // The shell asks about a line under way; its dashes are not ours.
   if (argv[0] === "__complete") return { args: argv, program: undefined };
   const dashes = argv.indexOf("--");
-  const args = (dashes === -1 ? argv : argv.slice(0, dashes)).flatMap(apart);
+  const args = commandFirst((dashes === -1 ? argv : argv.slice(0, dashes)).flatMap(apart));
   const program = dashes === -1 ? undefined : argv.slice(dashes + 1);
   const first = args[0];
   if (first === undefined) return { args, program };
@@ -36,4 +36,14 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
 function apart(arg: string): string[] {
   const match = /^(-[nakfmclo])=(.*)$/s.exec(arg);
   return match ? [match[1]!, match[2]!] : [arg];
+}
+
+/** Options kubectl takes in front of its command, as in `kubectl -n shop get pods`. */
+const LEADING = /^(-n|-k|--namespace|--kubeconfig|--context)(=.*)?$/s;
+
+/** `-n shop teleport deployment web` becomes `teleport deployment web -n shop`. */
+function commandFirst(args: readonly string[]): readonly string[] {
+  let at = 0;
+  for (let match; (match = LEADING.exec(args[at] ?? "")) !== null;) at += match[2] ? 1 : 2;
+  return at < args.length ? [...args.slice(at), ...args.slice(0, at)] : args;
 }

@@ -46,7 +46,8 @@ export function parseWorkload(operands: readonly string[], command: string): Wor
   const word = slash === -1 ? first : first.slice(0, slash);
   const kind = kindOf(word);
   if (kind === undefined) {
-    throw usage(`Unknown kind "${word}"${didYouMean(word, BY_NAME.keys())}`, command);
+    const forgotten = slash === -1 && second === undefined && NAME.test(word) ? word : "NAME";
+    throw usage(`Unknown kind "${word}"${didYouMean(word, BY_NAME.keys())}`, command, forgotten);
   }
   if (slash !== -1) {
     const name = checkName(first.slice(slash + 1), first, command);
@@ -56,14 +57,17 @@ export function parseWorkload(operands: readonly string[], command: string): Wor
   return { kind, name: checkName(second, second, command), rest: others };
 }
 
+/** DNS subdomain (RFC 1123), which every workload's name is; the API server checks the rest. */
+const NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
+
 function checkName(name: string, typed: string, command: string): string {
-  // DNS subdomain (RFC 1123), which every workload's name is; the API server checks the rest.
-  if (/^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name)) return name;
+  if (NAME.test(name)) return name;
   throw usage(`Not a name of Kubernetes: "${typed}"`, command);
 }
 
-function usage(message: string, command: string): CzctlError {
+function usage(message: string, command: string, name = "NAME"): CzctlError {
   return new CzctlError("usage", message, {
-    hint: `Like this: czctl ${command} deployment NAME -n NAMESPACE; see czctl ${command} --help`,
+    hint:
+      `Like this: czctl ${command} deployment ${name} -n NAMESPACE; see czctl ${command} --help`,
   });
 }

@@ -10,13 +10,15 @@ export const kubeconfigOption = () =>
   new Option(
     "-k, --kubeconfig <file>",
     "kubeconfig to use instead of KUBECONFIG or ~/.kube/config",
-  );
+  ).argParser(nonEmpty);
 
 export const contextOption = () =>
-  new Option("--context <name>", "context of the kubeconfig instead of its current one");
+  new Option("--context <name>", "context of the kubeconfig instead of its current one")
+    .argParser(nonEmpty);
 
 export const namespaceOption = () =>
-  new Option("-n, --namespace <ns>", "namespace of the workload (default: the context's)");
+  new Option("-n, --namespace <ns>", "namespace of the workload (default: the context's)")
+    .argParser(nonEmpty);
 
 export const formatOption = () =>
   new Option(
@@ -33,7 +35,8 @@ export const exportOption = () =>
     .argParser(yesOrNo);
 
 export const containerOption = () =>
-  new Option("-c, --container <name>", "container whose environment is meant (default: the first)");
+  new Option("-c, --container <name>", "container whose environment is meant (default: the first)")
+    .argParser(nonEmpty);
 
 /** A repeatable option with a list of values. */
 export function repeated<Flags extends string>(flags: Flags, description: string) {

@@ -199,7 +199,10 @@ export class Session {
       onReleased: deps.onReleased,
       saveAddresses: deps.saveAddresses,
     });
-    emit({ type: "progress", text: `Opening tunnels for ${services.size} services` });
+    emit({
+      type: "progress",
+      text: `Opening tunnels for ${services.size} service${services.size === 1 ? "" : "s"}`,
+    });
     await this.#forwarder.apply(services);
     for (const [name, reason] of await outside) {
       this.#notes.push(`The name ${name} is left out: ${reason}`);

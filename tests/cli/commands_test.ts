@@ -100,7 +100,7 @@ Deno.test("czctl session list --details tells what is not forwarded, and why", a
   });
   await withControlServer(svc([troubled]), async (home) => {
     const { out } = await run("session list --details", home);
-    assert.match(out, /cluster unreachable since \d+s: time-out/);
+    assert.match(out, /cluster unreachable for \d+s: time-out/);
     assert.match(out, /env file +\/w\/env\.sh, 14 variables, stopped: the file is gone/);
     assert.match(out, /! the name "dev" is left out/);
     assert.match(out, /! leaf:80 cannot be bound: in use/);

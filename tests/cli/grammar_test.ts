@@ -21,6 +21,11 @@ const lines: [string, string][] = [
   ["teleport deployment web -n=shop -f=env.sh", "teleport deployment web -n shop -f env.sh"],
   ["deployment web -n=shop teleport -l=a=b", "teleport deployment web -n shop -l a=b"],
   ["teleport deployment web --namespace=shop", "teleport deployment web --namespace=shop"],
+  ["-n shop teleport deployment web", "teleport deployment web -n shop"],
+  ["-n=shop --context=dev env deploy/web", "env deploy/web -n shop --context=dev"],
+  ["--kubeconfig file deploy/web teleport", "teleport deploy/web --kubeconfig file"],
+  ["-n shop", "-n shop"],
+  ["-n", "-n"],
   ["status", "status"],
   ["", ""],
 ];

@@ -83,9 +83,10 @@ export async function closeSession(
 ): Promise<number> {
   const { closed } = await follow(client.close(id, force, signal), print);
   for (const session of closed) {
+    const tunnelled = session.services.filter((service) => service.address !== undefined);
     print.step(
       `closed ${workloadName(session)}`,
-      `${count(session.services.length, "service")} of ${session.namespaces.join(", ")}`,
+      `${count(tunnelled.length, "service")} of ${session.namespaces.join(", ")}`,
     );
   }
   if (print.format === "json") print.json({ closed: closed.map((session) => session.id) });

@@ -52,7 +52,7 @@ function printDetails(session: SessionInfo, print: Printer, now: number): void {
   ];
   if (!session.cluster.reachable) {
     const since = session.cluster.since;
-    const when = since === undefined ? "" : ` since ${ago(Date.parse(since), now)}`;
+    const when = since === undefined ? "" : ` for ${ago(Date.parse(since), now)}`;
     facts.push(["", `cluster unreachable${when}: ${session.cluster.reason ?? "no answer"}`]);
   }
   const file = session.envFile;

@@ -41,7 +41,7 @@ export function statusLines(info: StatusInfo, now: number): string[] {
       if (session.cluster.reachable) continue;
       const since = session.cluster.since === undefined
         ? ""
-        : ` since ${ago(Date.parse(session.cluster.since), now)}`;
+        : ` for ${ago(Date.parse(session.cluster.since), now)}`;
       lines.push(
         `  ! ${session.id}: the cluster is unreachable${since}: ` +
           (session.cluster.reason ?? "no answer"),
