@@ -66,11 +66,11 @@ e2e("an unreachable cluster is visible in status, and heals by itself", async (s
   await until("status says so", async () => !(await reachable(scene)), 30_000);
   const [session] = (await status(scene)).sessions;
   assert.ok(session!.cluster.reason && session!.cluster.since);
-  assert.match((await done("status")).stdout, /the cluster is unreachable since .*: Cannot reach/);
+  assert.match((await done("status")).stdout, /the cluster is unreachable for .*: Cannot reach/);
   assert.match((await done("session", "list")).stdout, /cluster unreachable/);
   assert.match(
     (await done("session", "list", "--details")).stdout,
-    /cluster unreachable since .*: Cannot reach/,
+    /cluster unreachable for .*: Cannot reach/,
   );
   assert.ok(await addressOf(scene.box, "web.shop"), "the names stay");
   // Another session meanwhile is told soon and clearly.
