@@ -32,6 +32,10 @@ function cpu() {
       }
     }
   }
+  // All work of the machine, what a hypervisor took from it included; idle and iowait are not.
+  const [user, nice, system, , , irq, softirq, steal] = readFileSync("/proc/stat", "utf8")
+    .split("\n")[0].trim().split(/\s+/).slice(1).map(Number);
+  out.machine = (user + nice + system + irq + softirq + steal) / TICKS;
   const own = process.cpuUsage();
   out.load = (own.user + own.system) / 1e6;
   return out;

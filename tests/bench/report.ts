@@ -64,6 +64,11 @@ function conditions(results: Results): string {
       })
     )
   );
+  const others = results.samples.map(({ cpu, seconds }) => {
+    const { machine = 0, ...ours } = cpu;
+    const used = Object.values(ours).reduce((sum, one) => sum + one, 0);
+    return Math.max(0, machine - used) / seconds / cpus().length;
+  });
   return [
     `- ${new Date().toISOString().slice(0, 10)}, ${machine}, Linux`,
     `- ${results.czctl} (compiled), Deno ${Deno.version.deno}, kubectl ${results.kubectl.version}`,
@@ -74,7 +79,7 @@ function conditions(results: Results): string {
     (spreads.length > 0
       ? `; between rounds a figure moved by ±${(median(spreads) * 100).toFixed(0)} % (median), ±${
         (Math.max(...spreads) * 100).toFixed(0)
-      } % at worst`
+      } % at worst; other work took ${(median(others) * 100).toFixed(0)} % of the machine`
       : ""),
   ].join("\n");
 }
