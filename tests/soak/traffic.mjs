@@ -2,8 +2,9 @@
  * Connections of every kind against a session, run by Node because only Node can reset one:
  * `node traffic.mjs SPEC`. SPEC: `{ places: { NAME: { host, port } }, lines }`. Reads lines of JSON
  * on stdin: `{ "disturbed": true }` while something happens that may end connections, `false`
- * when that is over, and `{ "stop": true }`. Prints one line of JSON at the end: how often each
- * kind was done, and what failed that must not.
+ * when that is over, and `{ "stop": true }`; answers each with an empty line, so that nothing is
+ * done before it is known here. Prints one line of JSON at the end: how often each kind was done,
+ * and what failed that must not.
  */
 import { Buffer } from "node:buffer";
 import net from "node:net";
@@ -273,6 +274,7 @@ input.on("line", (text) => {
   if (command.stop) stopping = true;
   if (command.disturbed === false && disturbed) calmSince = performance.now();
   if (command.disturbed !== undefined) disturbed = command.disturbed;
+  process.stdout.write("\n");
 });
 input.on("close", () => stopping = true);
 
