@@ -102,6 +102,8 @@ export class SessionRegistry {
       // What closing itself had to say: a file that was left because the user has changed it.
       for (const text of notes) if (!before.notes.includes(text)) emit({ type: "note", text });
     }
+    // Names that this one's cluster held are free for sessions of other clusters.
+    for (const id of this.#sessions.keys()) this.#takeOver(id);
     this.#reportIdle();
     if (failure !== undefined) throw failure;
   }

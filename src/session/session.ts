@@ -22,7 +22,7 @@ import { Forwarder } from "./forwarder.ts";
 import type { HostsBoard } from "./hosts_board.ts";
 import { checkDomains } from "./domains.ts";
 import { outsideNames } from "./outside.ts";
-import type { PlanOptions } from "./plan.ts";
+import { type PlanOptions, planSession } from "./plan.ts";
 import type { Relays } from "./rooms.ts";
 import type { OpenedAs } from "./asked_otherwise.ts";
 import { describeOpened } from "./describe.ts";
@@ -387,16 +387,17 @@ export class Session {
       });
     }
     const domain = options.domain ?? "";
-    const collision = [...services.keys()].find((key) =>
+    const collision = planSession(services.values(), options).addresses.find(({ key }) =>
       this.deps.claims.collides({ cluster: this.identity.clusterId, key, domain })
     );
     if (collision !== undefined) {
-      const [namespace, service] = collision.split("/");
+      const { namespace, service } = collision;
       throw new CzctlError(
         "failed",
         `Cannot teleport: "${service}.${namespace}" already leads into another cluster`,
         {
-          hint: "Close that session (czctl session list), or add --domain SUFFIX to live beside it",
+          hint:
+            "Close that session (czctl session list), leave the service out with --exclude, or add --domain SUFFIX to live beside it",
         },
       );
     }

@@ -3,13 +3,23 @@ import assert from "node:assert/strict";
 import { deployment, service, startCluster } from "../cluster/mod.ts";
 import { addressOf, get, sessions, untilAnswer } from "./facts.ts";
 import { until } from "./sandbox.ts";
-import { e2e } from "./scene.ts";
+import { e2e, type Scene } from "./scene.ts";
 
 function web(namespace: string, name = "web") {
   return [
     deployment(namespace, name, { programs: ["http=8080"], ports: { http: 8080 } }),
     service(namespace, name, name, [{ name: "http", port: 80, targetPort: 8080 }]),
   ];
+}
+
+/** The session of a namespace of the second cluster, the one without a domain. */
+async function idOf(scene: Scene, namespace: string): Promise<string> {
+  const found = (await sessions(scene)).find((one) =>
+    one.server !== scene.cluster.url && one.namespaces.includes(namespace) &&
+    !one.services.some((service) => service.names.some((name) => name.endsWith("staging.test")))
+  );
+  assert.ok(found);
+  return found.id;
 }
 
 e2e("-a adds namespaces, --all-namespaces takes those that come later, too", async (scene) => {
@@ -51,7 +61,11 @@ e2e(
   async (scene) => {
     const { box, czctl, done, cluster } = scene;
     await using other = await startCluster({
-      fixtures: [...web("shop"), ...web("tools", "only-there")],
+      fixtures: [
+        ...web("shop"),
+        service("shop", "extra", "web", [{ name: "http", port: 80, targetPort: 8080 }]),
+        ...web("tools", "only-there"),
+      ],
     });
     const second = ["--kubeconfig", other.kubeconfig];
     await done("teleport", "deploy/web", "-n", "shop");
@@ -107,9 +121,32 @@ e2e(
       assert.match(bad.stderr, reason);
     }
 
+    // Without what collides it may live beside the first; what collides later is left out, and said.
+    await done("session", "close", await idOf(scene, "tools"));
+    await done("teleport", "ns/shop", ...second, "--exclude", "web");
+    assert.match(await get(box, "http://extra.shop/"), /^Hello from web-/);
+    const late = service("shop", "late", "web", [{ name: "http", port: 80, targetPort: 8080 }]);
+    await cluster.control.apply({ objects: [late] });
+    await untilAnswer(box, "http://late.shop/", /^Hello from web-/);
+    const lateHere = await get(box, "http://late.shop/");
+    await other.control.apply({ objects: [late] });
+    await until(
+      "the later collision is reported",
+      async () =>
+        /shop\/late .*a session of another cluster holds its names; see --domain/.test(
+          (await done("session", "list", "--details")).stdout,
+        ),
+    );
+    assert.equal(await get(box, "http://late.shop/"), lateHere, "the first's, still");
+
     // When the first has closed, the plain names are free for the other cluster.
     const own = (await sessions(scene)).find((one) => one.server === cluster.url)!;
     await done("session", "close", own.id);
+    await until(
+      "the name that collided leads into the other cluster now",
+      async () => podsThere.includes(podOf(await get(box, "http://late.shop/"))),
+    );
+    await done("session", "close", await idOf(scene, "shop"));
     await done("teleport", "ns/shop", ...second);
     assert.equal(podsThere.includes(podOf(await get(box, "http://web.shop/"))), true);
     await done("session", "close", "--all");
