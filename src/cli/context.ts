@@ -1,6 +1,7 @@
 import { CzctlError } from "../model/errors.ts";
 import { environment, onInterrupt, workingFolder } from "../platform/caller.ts";
 import { type StatePaths, statePaths } from "../platform/paths.ts";
+import { checkStateFolder } from "../platform/state_folder.ts";
 import { Printer } from "./printer.ts";
 import { realTerminal } from "./terminal.ts";
 
@@ -13,7 +14,7 @@ export interface CliContext {
   readonly hasTerminal: boolean;
   /** Aborted with CzctlError `interrupted` by Ctrl-C. */
   readonly signal: AbortSignal;
-  /** Throws CzctlError when HOME is not set. */
+  /** Throws CzctlError when HOME is not set, or its `.codezero` cannot be used. */
   paths(): StatePaths;
   /** What stood behind `--`, where the command line had one. */
   readonly program: readonly string[] | undefined;
@@ -45,7 +46,11 @@ export function realContext(program: readonly string[] | undefined) {
     cwd: workingFolder(),
     hasTerminal: Deno.stdin.isTerminal(),
     signal: control.signal,
-    paths: () => statePaths(env.HOME),
+    paths() {
+      const paths = statePaths(env.HOME);
+      checkStateFolder(paths);
+      return paths;
+    },
     program,
     handOverInterrupts() {
       handedOver++;

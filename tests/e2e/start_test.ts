@@ -55,3 +55,24 @@ e2e(
     assert.equal((await scene.box.pidsOf("czfwd")).length, 0);
   },
 );
+
+e2e("a ~/.codezero that root or a chmod made unusable: one error, no stack", async (scene) => {
+  const { box } = scene;
+  const { czctl } = await withUser(scene, false);
+  const home = `/home/${USER}`;
+  await box.sh(`mkdir -p ${home}/.codezero/state`);
+  for (const command of [["status"], ["teleport", "ns", ns, "--context", "token"], ["doctor"]]) {
+    const { code, stderr } = await czctl(...command);
+    assert.equal(code, 1, stderr);
+    assert.match(
+      stderr,
+      /error: Cannot use "\S+\/\.codezero": it belongs to user 0\n {2}Take it back: sudo chown -R 12345 \S+\n$/,
+    );
+    assert.doesNotMatch(stderr, /bug in czctl/);
+  }
+  await box.sh(`chown -R 12345 ${home}/.codezero && chmod 000 ${home}/.codezero/state`);
+  const closed = await czctl("status");
+  assert.match(closed.stderr, /state": its owner may not read and write it\n {2}Allow it: chmod/);
+  await box.sh(`chmod 700 ${home}/.codezero/state`);
+  assert.equal((await czctl("status")).code, 0);
+});
