@@ -7,7 +7,7 @@ import { CzctlError } from "../model/errors.ts";
 import type { BlockLine } from "./block.ts";
 import { lineSpans, textOf } from "./bytes.ts";
 import { findBlocks, findMarkers } from "./markers.ts";
-import { isMachineName, isPublicDomain, isPublicTwoLabelName } from "./public_names.ts";
+import { isMachineName, isPublicDomain, publicEndingOf } from "./public_names.ts";
 
 /** Entries of one user: more than the services of any cluster seen, far fewer than the 65,536 addresses. */
 export const MAX_ENTRIES = 16_384;
@@ -35,8 +35,8 @@ export function namesOf(entry: HostsEntry): string[] {
   if (entry.pod !== undefined) checkLabel("pod", entry.pod);
   for (const label of entry.domain.split(".")) checkLabel("domain", label);
   if (isPublicDomain(entry.domain)) throw refused(`domain ${quoted(entry.domain)} is public`);
-  const service = `${entry.pod === undefined ? "" : `${entry.pod}.`}${entry.service}`;
-  const qualified = `${service}.${entry.namespace}.svc.${entry.domain}`;
+  const service = serviceOf(entry);
+  const qualified = qualifiedNameOf(entry);
   if (qualified.length > MAX_NAME_LENGTH) {
     throw refused(`name ${quoted(qualified)} is longer than ${MAX_NAME_LENGTH} characters`);
   }
@@ -48,6 +48,14 @@ export function namesOf(entry: HostsEntry): string[] {
   ];
   if (entry.bare) names.push(service);
   return names;
+}
+
+function serviceOf(entry: HostsEntry): string {
+  return entry.pod === undefined ? entry.service : `${entry.pod}.${entry.service}`;
+}
+
+function qualifiedNameOf(entry: HostsEntry): string {
+  return `${serviceOf(entry)}.${entry.namespace}.svc.${entry.domain}`;
 }
 
 /** What stands outside the user's own block. */
@@ -107,17 +115,23 @@ export function composeBlock(
   let size = 0;
   for (const entry of entries) {
     const omitted = new Set(entry.omit ?? []);
-    for (const name of namesOf(entry)) {
+    const names = namesOf(entry);
+    const qualified = qualifiedNameOf(entry);
+    for (const name of names) {
       if (omitted.has(name)) continue;
-      const reason = reasonAgainst(name, own, around, entry.address, takenBy);
+      // The qualified name ends with the domain, which namesOf has judged.
+      const ending = name === qualified ? undefined : publicEndingOf(name);
+      const reason = ending === undefined
+        ? reasonAgainst(name, own, around, entry.address, takenBy)
+        : `names under .${ending} belong to others on the internet or this network`;
       if (reason !== undefined) {
         if (takenBy.get(name) !== entry.address) leftOut.push({ name, reason });
         continue;
       }
       takenBy.set(name, entry.address);
-      const names = byAddress.get(entry.address);
-      if (names === undefined) byAddress.set(entry.address, [name]);
-      else names.push(name);
+      const line = byAddress.get(entry.address);
+      if (line === undefined) byAddress.set(entry.address, [name]);
+      else line.push(name);
       size += name.length + 1;
     }
   }
@@ -138,9 +152,6 @@ function reasonAgainst(
   if (owner !== undefined) return `its address ${address} belongs to a session of user ${owner}`;
   if (isMachineName(name)) return "it means this machine itself";
   if (own.has(name)) return "it is this machine's own name";
-  if (isPublicTwoLabelName(name)) {
-    return `names under .${name.split(".")[1]} belong to others on the internet or this network`;
-  }
   // A resolver reads "10.1" or "7" as an address and never asks the hosts file.
   if (/^[0-9]+$/.test(name.slice(name.lastIndexOf(".") + 1))) return "it reads like an address";
   const other = around.names.get(name);

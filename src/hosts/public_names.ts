@@ -1,6 +1,7 @@
 /**
- * Endings under which a two-label name belongs to somebody in public: `google`
- * in a namespace called `com` must not become google.com on this machine.
+ * Endings under which a name belongs to somebody in public: `google` in a
+ * namespace called `com` must not become google.com on this machine, nor its
+ * pod `www` www.google.com.
  */
 
 /** ISO 3166 country codes that are top-level domains, and the two-letter extras in the root zone. */
@@ -18,20 +19,32 @@ const COUNTRY_CODES = new Set(
 
 /** The old generic domains, and endings with a meaning of their own on a local network. */
 const OTHERS = new Set(
-  "com net org edu gov mil int arpa info biz local localhost localdomain onion".split(" "),
+  ("com net org edu gov mil int arpa info biz local localhost localdomain onion lan home corp " +
+    // Root's own programs ask metadata.google.internal, metadata.goog and the
+    // like for passwords and keys on the machines of cloud providers.
+    "internal goog google").split(" "),
 );
 
-/** Whether `domain` is one label and a public ending: nobody's own to put names under. */
+/** What stands in front of a country code where names are sold one level deeper: `co.uk`. */
+const SECOND_LEVEL = new Set(
+  "ac co com edu gob gov gouv go id info ltd me mil name ne net nom or org plc sch web".split(" "),
+);
+
+/** Whether `domain` is a public ending (`com`, `co.uk`): nobody's own to put names under. */
 export function isPublicDomain(domain: string): boolean {
-  return OTHERS.has(domain) || COUNTRY_CODES.has(domain);
+  const [first, second, ...more] = domain.split(".");
+  if (second === undefined) return OTHERS.has(domain) || COUNTRY_CODES.has(domain);
+  return more.length === 0 && SECOND_LEVEL.has(first!) && COUNTRY_CODES.has(second);
 }
 
-/** Whether `name` has two labels and its last one is a public ending czctl never touches. */
-export function isPublicTwoLabelName(name: string): boolean {
-  const labels = name.split(".");
-  const last = labels[1];
-  return labels.length === 2 && last !== undefined &&
-    isPublicDomain(last);
+/**
+ * The public ending of a short name (`google.com`, or `www.google.com` of a
+ * pod), if it has one; a name of one label has none.
+ */
+export function publicEndingOf(name: string): string | undefined {
+  const dot = name.lastIndexOf(".");
+  const last = name.slice(dot + 1);
+  return dot !== -1 && isPublicDomain(last) ? last : undefined;
 }
 
 /** Names every machine has already, besides `*.localhost`. */
@@ -51,6 +64,8 @@ const MACHINE_NAMES = new Set([
   "ip6-allhosts",
   "broadcasthost",
   "wpad",
+  // Asked by root's cloud-init on Amazon's machines.
+  "instance-data",
 ]);
 
 export function isMachineName(name: string): boolean {

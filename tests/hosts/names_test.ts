@@ -101,6 +101,64 @@ Deno.test("composeBlock leaves out what is not ours to name, each with the reaso
   assert.equal(reasons["google.com.svc"], undefined);
 });
 
+Deno.test("composeBlock judges every name by its ending, those of pods too", () => {
+  const reasons = leftOut([
+    entry("google", { pod: "www", namespace: "com", address: "127.1.1.1" }),
+    entry("google", { pod: "metadata", namespace: "internal", address: "127.1.1.2" }),
+    entry("com", { pod: "google", bare: true, address: "127.1.1.3" }),
+    entry("db", { pod: "com", namespace: "shop", address: "127.1.1.4" }),
+    entry("instance-data", { bare: true, address: "127.1.1.5" }),
+    entry("x", { pod: "y", namespace: "localhost", address: "127.1.1.6" }),
+    // A domain that would make the short name look qualified.
+    entry("google", { pod: "mail", namespace: "com", domain: "google.com", address: "127.1.1.7" }),
+  ]);
+  assert.deepEqual(Object.keys(reasons).sort(), [
+    "google.com",
+    "instance-data",
+    "mail.google.com",
+    "metadata.google.internal",
+    "www.google.com",
+    "y.x.localhost",
+  ]);
+  assert.match(reasons["www.google.com"]!, /under \.com belong to others/);
+});
+
+Deno.test("no entry of any labels gives a short name under a public ending", () => {
+  const label = fc.constantFrom("www", "google", "com", "svc", "uk", "co", "internal", "shop");
+  fc.assert(
+    fc.property(
+      label,
+      fc.option(label, { nil: undefined }),
+      label,
+      fc.array(label, { minLength: 1, maxLength: 2 }),
+      fc.boolean(),
+      (service, pod, namespace, domain, bare) => {
+        const more = pod === undefined ? {} : { pod };
+        try {
+          const asked = entry(service, { ...more, namespace, domain: domain.join("."), bare });
+          const all = composeBlock([asked], NOBODY, "me").lines.flatMap((line) => line.names);
+          for (const name of all.filter((name) => name !== namesOf(asked)[2])) {
+            assert.doesNotMatch(name, /\.(com|uk|co|internal)$/);
+          }
+          assert.doesNotMatch(domain.join("."), /^(com|internal|((com|co)\.)?(uk|co))$/);
+        } catch (error) {
+          assert.equal((error as { code?: string }).code, "usage", String(error));
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  );
+});
+
+Deno.test("composeBlock refuses a domain that is a public ending", () => {
+  for (const domain of ["com", "de", "io", "internal", "co.uk", "com.au", "local"]) {
+    assert.throws(() => composeBlock([entry("x", { domain })], NOBODY, "me"), /is public/, domain);
+  }
+  for (const domain of ["cluster.local", "staging", "k8s.example.com", "example.co.uk"]) {
+    assert.deepEqual(leftOut([entry("x", { domain })]), {}, domain);
+  }
+});
+
 Deno.test("composeBlock takes namespaces that only look like a country, and what svc omits", () => {
   assert.deepEqual(leftOut([entry("web", { namespace: "ui" })]), {});
   assert.match(leftOut([entry("web", { namespace: "qa" })])["web.qa"]!, /under \.qa/);
