@@ -9,17 +9,22 @@
 /** Refused whatever their value: read-only, identity, or code and files of the shell itself. */
 // deno-fmt-ignore
 const NEVER = new Set([
-  "BASH", "BASHOPTS", "BASHPID", "DIRSTACK", "EGID", "EPOCHREALTIME", "EPOCHSECONDS", "EUID", "FUNCNAME", "GID", "GROUPS",
+  "BASH", "BASHOPTS", "BASHPID", "DIRSTACK", "EGID", "EPOCHREALTIME", "EPOCHSECONDS", "ERRNO", "EUID", "FUNCNAME", "GID", "GROUPS",
   "HISTCHARS", "HISTCMD", "HISTCONTROL", "HISTFILE", "HISTFILESIZE", "HISTIGNORE", "HISTSIZE",
   "HISTTIMEFORMAT", "IFS", "LINENO", "NULLCMD", "OPTARG", "PIPESTATUS", "PPID",
-  "PROMPT_COMMAND", "RANDOM", "READNULLCMD", "SHELLOPTS", "SRANDOM", "UID", "_", "histchars",
+  "PROMPT_COMMAND", "RANDOM", "READNULLCMD", "SHELLOPTS", "SRANDOM", "STTY", "UID", "_", "histchars",
 ]);
 
-/** The shell keeps numbers in these and evaluates what it is given: plain numbers only. */
+/**
+ * The shell keeps numbers in these and evaluates what it is given, at once or
+ * when it needs the number (zsh runs `REPORTTIME='psvar[0$(cmd)]'` behind the
+ * next command, tried): plain numbers only.
+ */
 // deno-fmt-ignore
 const NUMBERS = new Set([
-  "COLUMNS", "FUNCNEST", "KEYTIMEOUT", "LINES",
-  "LISTMAX", "LOGCHECK", "MAILCHECK", "OPTERR", "OPTIND", "SAVEHIST", "SECONDS",
+  "BAUD", "COLUMNS", "DIRSTACKSIZE", "FUNCNEST", "KEYTIMEOUT", "LINES",
+  "LISTMAX", "LOGCHECK", "MAILCHECK", "MENUSCROLL", "OPTERR", "OPTIND", "PERIOD",
+  "REPORTMEMORY", "REPORTTIME", "SAVEHIST", "SECONDS",
   "SHLVL", "TMOUT",
 ]);
 
@@ -27,6 +32,7 @@ const NUMBERS = new Set([
 // deno-fmt-ignore
 const EXPANDED = new Set([
   "BASH_ENV", "ENV", "MAIL", "MAILPATH", "POSTEDIT", "PROMPT", "PROMPT2", "PROMPT3", "PROMPT4",
+  "PROMPT_EOL_MARK",
   "PS0", "PS1", "PS2", "PS3", "PS4", "RPROMPT", "RPROMPT2", "RPS1", "RPS2", "SPROMPT", "prompt",
 ]);
 

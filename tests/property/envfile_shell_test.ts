@@ -150,11 +150,14 @@ Deno.test("sh format: no name the shells themselves use breaks or runs anything"
   }
   for (
     const name of ("PS0 PS1 PS3 PROMPT_COMMAND ENV BASH_ENV MAIL MAILPATH HISTFILE HISTFILESIZE " +
-      "RANDOM SECONDS OPTIND LINENO TMOUT COLUMNS LINES SHLVL USERNAME UID status path").split(" ")
+      "RANDOM SECONDS OPTIND ERRNO STTY LINENO TMOUT COLUMNS LINES SHLVL USERNAME UID status path")
+      .split(" ")
   ) known.add(name);
   assert.ok(known.size > 120, `only ${known.size} names found`);
 
-  const values = ["7", "0", "text", "x[$(touch pwned)]", "$(touch pwned)", "`touch pwned`", ""];
+  const values = ["7", "0", "text", "x[$(touch pwned)]", "$(touch pwned)", "`touch pwned`", ""]
+    // zsh evaluates a subscript only of an array that there is.
+    .concat("psvar[0$(touch pwned)]");
   const cases = [...known].flatMap((name) => values.map((value) => ({ name, value })));
   await withFolder(async (folder) => {
     for (const [index, { name, value }] of cases.entries()) {
@@ -181,6 +184,26 @@ Deno.test("sh format: no name the shells themselves use breaks or runs anything"
       assert.deepEqual(wrong, [], `${shell.name}: ${stderr}`);
       assert.equal(stderr, "", shell.name);
       assert.ok(!listing(folder).includes("pwned"), shell.name);
+    }
+  });
+});
+
+Deno.test("sh format: nothing of what zsh evaluates later runs", async () => {
+  const zsh = (await shells()).find(({ name }) => name === "zsh")!.command[0];
+  // Parameters its source reads as numbers or expands; most are not set until somebody does.
+  const names = ("BAUD COLUMNS DIRSTACKSIZE ERRNO FUNCNEST HISTSIZE KEYTIMEOUT LINES LISTMAX " +
+    "LOGCHECK MAILCHECK MENUSCROLL OPTIND PERIOD PROMPT_EOL_MARK REPORTMEMORY REPORTTIME " +
+    "SAVEHIST SECONDS SHLVL STTY TMOUT").split(" ");
+  const types = "setopt prompt_subst\n. ./env.sh\n/bin/true\npushd /\npushd -\n/bin/ls\nexit 0\n";
+  await withFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "typed"), types);
+    for (const value of ["psvar[0$(touch pwned)]", "$(touch pwned)"]) {
+      const before = new Map(names.map((name) => [name, value]));
+      const { bytes } = renderEnvironment(new Map([...before, ["KEPT", value]]), "sh");
+      await Deno.writeFile(join(folder, "env.sh"), bytes);
+      await run(["sh", "-c", `${zsh} -f -i < typed`], folder);
+      assert.deepEqual(listing(folder), ["env.sh", "typed"]);
+      assert.equal(new TextDecoder().decode(bytes), `export KEPT='${value}'\n`);
     }
   });
 });
