@@ -7,6 +7,7 @@ import type { AddressBook } from "./addresses.ts";
 import { BoundAddress } from "./bound_address.ts";
 import type { Claim, Claims } from "./claims.ts";
 import type { HostsBoard } from "./hosts_board.ts";
+import type { OutsideNames } from "./outside.ts";
 import {
   type Plan,
   type PlannedAddress,
@@ -33,7 +34,7 @@ export interface ForwarderDeps {
   readonly clock: Clock;
   readonly log: Logger;
   /** Names that lead somewhere else outside and are not to be shadowed; asked while listeners bind. */
-  readonly outside: Promise<ReadonlyMap<string, string>>;
+  readonly outside: Promise<OutsideNames>;
   /** Another session may take over what this one held. */
   readonly onReleased: (sessionId: string) => void;
   /** Writes down what the address book learnt. */
@@ -218,8 +219,9 @@ export class Forwarder {
     const outside = await this.deps.outside;
     const entries: HostsEntry[] = keys.map((key) => {
       const { planned, address } = this.#slots.get(key)!;
-      const omit = [`${planned.service}.${planned.namespace}`, planned.service].filter((name) =>
-        planned.pod === undefined && outside.has(name)
+      const own = planned.pod === undefined ? planned.service : `${planned.pod}.${planned.service}`;
+      const omit = [`${own}.${planned.namespace}`, own].filter((name) =>
+        outside.reasonFor(name, planned.namespace) !== undefined
       );
       return { ...planned.entry, address, ...(omit.length === 0 ? {} : { omit }) };
     });

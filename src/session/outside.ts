@@ -3,36 +3,59 @@ import type { ClusterService } from "../model/service.ts";
 import { nameIsAnswered, resolvesTo } from "../platform/dns.ts";
 import type { PlanOptions } from "./plan.ts";
 
-/** All questions together may take this long, in ms; what is not answered by then counts as free. */
+/** All questions together may take this long, in ms; what is not answered by then is not known. */
 const DEADLINE_MS = 1_000;
 /** A resolver that has not answered the first question by then is not there, in ms: as in many containers. */
 const FIRST_ANSWER_MS = 300;
 /** Questions under way at once. */
 const AT_ONCE = 32;
 
+/** What leads somewhere outside already, and is not to be shadowed. */
+export interface OutsideNames {
+  /** The names that were asked for and lead somewhere, with the reason. */
+  readonly found: ReadonlyMap<string, string>;
+  /** Why a short name in `namespace` is to be left out; undefined when it may go in. */
+  reasonFor(name: string, namespace: string): string | undefined;
+}
+
 /**
- * The bare and two-label names that already lead somewhere outside (a
- * namespace called `dev` or `app` is also a public domain), with the reason.
- * Asked once, when the session opens. Names the user insists on are not asked.
+ * Asks for the bare and two-label names that already lead somewhere outside (a
+ * namespace called `dev` or `app` is also a public domain), once, when the
+ * session opens. What could not be asked then (a Service that came later, a pod,
+ * no answer in time) is left out where the namespace is such a domain: else a
+ * cluster would only have to wait before it names a Service `google`. Names the
+ * user insists on are neither asked nor left out.
  */
 export async function outsideNames(
   services: Iterable<ClusterService>,
   options: PlanOptions,
   clock: Clock,
   signal: AbortSignal,
-): Promise<Map<string, string>> {
+  lookup: typeof resolvesTo = resolvesTo,
+): Promise<OutsideNames> {
   const found = new Map<string, string>();
-  if (options.domain !== undefined) return found;
+  const free = new Set<string>();
+  const publicOnes = new Set<string>();
+  const names: OutsideNames = {
+    found,
+    reasonFor: (name, namespace) => {
+      if (options.take.includes(name)) return undefined;
+      const reason = found.get(name);
+      if (reason !== undefined || !publicOnes.has(namespace) || free.has(name)) return reason;
+      return name.endsWith(`.${namespace}`)
+        ? `.${namespace} is a public domain; insist with --take ${name}`
+        : undefined;
+    },
+  };
+  if (options.domain !== undefined) return names;
   const all = [...services];
   const deadline = new AbortController();
   const cancel = clock.after(DEADLINE_MS, () => deadline.abort());
   const until = AbortSignal.any([signal, deadline.signal]);
   try {
     const namespaces = [...new Set(all.map((service) => service.namespace))];
-    const publicOnes = new Set<string>();
-    if (!(await somebodyAnswers(namespaces[0], clock, until))) return found;
     await eachOf(namespaces, until, async (namespace) => {
-      if (await resolvesTo(`${namespace}.`, "NS", until) !== undefined) publicOnes.add(namespace);
+      if (await lookup(`${namespace}.`, "NS", until) !== undefined) publicOnes.add(namespace);
     });
     const questions: string[] = [];
     for (const service of all) {
@@ -43,32 +66,16 @@ export async function outsideNames(
     }
     await eachOf(questions, until, async (name) => {
       if (options.take.includes(name)) return;
-      const address = await resolvesTo(name.includes(".") ? `${name}.` : name, "A", until);
+      const address = await lookup(name.includes(".") ? `${name}.` : name, "A", until);
       if (address !== undefined && !address.startsWith("127.")) {
         found.set(name, `it leads to ${address} outside; insist with --take ${name}`);
-      }
+      } else if (!until.aborted) free.add(name);
     });
   } finally {
     cancel();
   }
   signal.throwIfAborted();
-  return found;
-}
-
-/** False where there is no resolver to ask, so that opening a session does not wait for one. */
-async function somebodyAnswers(
-  namespace: string | undefined,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<boolean> {
-  if (namespace === undefined) return false;
-  const first = new AbortController();
-  const cancel = clock.after(FIRST_ANSWER_MS, () => first.abort());
-  try {
-    return await nameIsAnswered(`${namespace}.`, AbortSignal.any([signal, first.signal]));
-  } finally {
-    cancel();
-  }
+  return names;
 }
 
 async function eachOf<T>(

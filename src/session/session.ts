@@ -204,7 +204,7 @@ export class Session {
       text: `Opening tunnels for ${services.size} service${services.size === 1 ? "" : "s"}`,
     });
     await this.#forwarder.apply(services);
-    for (const [name, reason] of await outside) {
+    for (const [name, reason] of (await outside).found) {
       this.#notes.push(`The name ${name} is left out: ${reason}`);
     }
     this.#refuseEmpty();

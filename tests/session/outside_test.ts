@@ -1,0 +1,61 @@
+import assert from "node:assert/strict";
+import type { ClusterService } from "../../src/model/service.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { outsideNames } from "../../src/session/outside.ts";
+import type { PlanOptions } from "../../src/session/plan.ts";
+
+const OPTIONS: PlanOptions = {
+  ownNamespace: "shop",
+  exclude: [],
+  only: [],
+  bareNames: true,
+  clusterDomain: "cluster.local",
+  domain: undefined,
+  take: [],
+};
+
+const service = (namespace: string, name: string) => ({ namespace, name }) as ClusterService;
+
+/** A resolver that knows the public domain `dev` and these names. */
+function resolver(known: Record<string, string>, silent: readonly string[] = []) {
+  return (name: string, type: "A" | "NS", signal: AbortSignal): Promise<string | undefined> => {
+    if (silent.includes(name)) {
+      return new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined)));
+    }
+    if (type === "NS") return Promise.resolve(name === "dev." ? "ns.example." : undefined);
+    return Promise.resolve(known[name]);
+  };
+}
+
+Deno.test("outsideNames leaves out what leads outside, now or once it is there", async () => {
+  const names = await outsideNames(
+    [service("dev", "web"), service("dev", "cart"), service("shop", "mail"), service("shop", "db")],
+    { ...OPTIONS, take: ["taken.dev"] },
+    systemClock,
+    new AbortController().signal,
+    resolver({ "web.dev.": "192.0.2.7", "mail": "192.0.2.8", "db": "127.0.0.1" }),
+  );
+  assert.deepEqual([...names.found.keys()].sort(), ["mail", "web.dev"]);
+  assert.match(names.reasonFor("web.dev", "dev")!, /leads to 192\.0\.2\.7 outside/);
+  assert.match(names.reasonFor("mail", "shop")!, /192\.0\.2\.8/);
+  assert.equal(names.reasonFor("cart.dev", "dev"), undefined);
+  assert.equal(names.reasonFor("db.shop", "shop"), undefined);
+  // Not there when the session opened: a pod of a headless Service, a new Service.
+  assert.match(names.reasonFor("www.google.dev", "dev")!, /\.dev is a public domain/);
+  assert.match(names.reasonFor("google.dev", "dev")!, /insist with --take google\.dev/);
+  assert.equal(names.reasonFor("taken.dev", "dev"), undefined);
+  assert.equal(names.reasonFor("late.shop", "shop"), undefined);
+  assert.equal(names.reasonFor("late", "dev"), undefined);
+});
+
+Deno.test("outsideNames does not take silence about a public domain for an answer", async () => {
+  const names = await outsideNames(
+    [service("dev", "web"), service("shop", "web")],
+    OPTIONS,
+    systemClock,
+    new AbortController().signal,
+    resolver({}, ["web.dev."]),
+  );
+  assert.match(names.reasonFor("web.dev", "dev")!, /public domain/);
+  assert.equal(names.reasonFor("web.shop", "shop"), undefined);
+});
