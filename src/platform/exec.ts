@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
-import { join, resolve as resolvePath } from "node:path";
+import { isAbsolute, join, resolve as resolvePath } from "node:path";
 
 export interface RunOptions {
   readonly command: string;
@@ -25,9 +25,10 @@ export interface RunResult {
 }
 
 /**
- * Finds a program the way a shell with that environment would; undefined when
- * there is none. Done here because the lookup must use the given PATH, not
- * this process's own.
+ * Finds a program the way kubectl would; undefined when there is none. Done
+ * here because the lookup must use the given PATH, not this process's own. As
+ * in Go, relative folders in PATH (an empty one is the working folder) do not
+ * count: a program that lies in a checked-out repository is not to be run.
  */
 export async function findProgram(
   command: string,
@@ -36,7 +37,7 @@ export async function findProgram(
 ): Promise<string | undefined> {
   const candidates = command.includes("/")
     ? [resolvePath(cwd, command)]
-    : (env.PATH ?? "").split(":").map((folder) => join(resolvePath(cwd, folder || "."), command));
+    : (env.PATH ?? "").split(":").filter(isAbsolute).map((folder) => join(folder, command));
   for (const path of candidates) {
     try {
       await access(path, constants.X_OK);
