@@ -42,6 +42,8 @@ const BODY_IDLE_MS = 30_000;
 /** The longest line of a watch, in characters: etcd holds at most 1.5 MiB an object. */
 const MAX_LINE = 16 << 20;
 const BUSY_TRIES = 3;
+/** The longest body of an error that is read, in bytes; a Status object is a few hundred. */
+const MAX_ERROR = 256 << 10;
 
 /**
  * GET, list and watch against one API server. A 401 makes it ask for fresh
@@ -220,7 +222,7 @@ export class ApiClient {
   async #failure(response: HttpResponse, subject: RequestSubject): Promise<ApiError> {
     let text = "";
     try {
-      text = await response.text();
+      text = await response.text(MAX_ERROR);
     } catch {
       // The status says enough.
     }
@@ -259,7 +261,7 @@ export class ApiClient {
       }
       if (response.status === 401 && !refreshed) {
         refreshed = true;
-        await response.text().catch(() => {});
+        await response.text(MAX_ERROR).catch(() => {});
         // Another request may have brought fresh credentials meanwhile.
         const now = await this.#targets();
         const other = now.headers.authorization !== target.headers.authorization ||
@@ -269,7 +271,7 @@ export class ApiClient {
       }
       if (response.status === 429 && tries <= BUSY_TRIES) {
         const seconds = Number(response.headers.get("retry-after") ?? "1");
-        await response.text().catch(() => {});
+        await response.text(MAX_ERROR).catch(() => {});
         const wait = Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.2), 10) * 1000 : 1000;
         await this.#clock.sleep(wait, limits.signal);
         continue;

@@ -92,14 +92,17 @@ export function answerError(
   );
 }
 
+/** Characters of a server's message that are kept: the longest real ones name a few hundred objects. */
+const MAX_MESSAGE = 4_000;
+
 /** Reads a Status object; a plain text or HTML page is cut to its first line. */
 export function readStatus(body: string): { reason: string; message: string; code?: number } {
   try {
     const status = JSON.parse(body);
     if (status && typeof status === "object") {
       return {
-        reason: String(status.reason ?? ""),
-        message: String(status.message ?? ""),
+        reason: String(status.reason ?? "").slice(0, MAX_MESSAGE),
+        message: String(status.message ?? "").slice(0, MAX_MESSAGE),
         ...(typeof status.code === "number" ? { code: status.code } : {}),
       };
     }

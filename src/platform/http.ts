@@ -38,8 +38,8 @@ export interface HttpResponse {
   readonly headers: ReadonlyMap<string, string>;
   /** Reads on; `undefined` at the end. Rejects when cut, silent for too long, or aborted. */
   read(): Promise<Uint8Array | undefined>;
-  /** The whole body as text. */
-  text(): Promise<string>;
+  /** The whole body as text. Rejects when it is longer than `most` bytes, unzipped (256 MiB). */
+  text(most?: number): Promise<string>;
   /** Gives the connection up; safe at any time. */
   cancel(): void;
 }
@@ -48,6 +48,12 @@ export interface HttpResponse {
 const IDLE_LIMIT = 4;
 const IDLE_MS = 30_000;
 const DIAL_MS = 10_000;
+/**
+ * The longest body gathered, in bytes: a page of 500 objects of half a megabyte
+ * each. A server that sends more, or a few zipped kilobytes that become it,
+ * must not take the memory of all sessions.
+ */
+const MAX_TEXT = 256 << 20;
 /** Unread body bytes at which the socket is paused. */
 const HIGH_WATER = 1 << 20;
 
@@ -190,10 +196,17 @@ class Exchange {
       status: head.status,
       headers: head.headers,
       read,
-      text: async () => {
+      text: async (most = MAX_TEXT) => {
         const decoder = new TextDecoder();
         const parts: string[] = [];
+        let size = 0;
         for (let chunk = await read(); chunk; chunk = await read()) {
+          size += chunk.length;
+          if (size > most) {
+            const tooLong = new DialError("closed", `an answer of more than ${most} bytes`);
+            this.#fail(tooLong);
+            throw tooLong;
+          }
           parts.push(decoder.decode(chunk, { stream: true }));
         }
         parts.push(decoder.decode());
