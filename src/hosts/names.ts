@@ -121,9 +121,7 @@ export function composeBlock(
       if (omitted.has(name)) continue;
       // The qualified name ends with the domain, which namesOf has judged.
       const ending = name === qualified ? undefined : publicEndingOf(name);
-      const reason = ending === undefined
-        ? reasonAgainst(name, own, around, entry.address, takenBy)
-        : `names under .${ending} belong to others on the internet or this network`;
+      const reason = reasonAgainst(name, ending, own, around, entry.address, takenBy);
       if (reason !== undefined) {
         if (takenBy.get(name) !== entry.address) leftOut.push({ name, reason });
         continue;
@@ -143,6 +141,7 @@ export function composeBlock(
 
 function reasonAgainst(
   name: string,
+  publicEnding: string | undefined,
   own: ReadonlySet<string>,
   around: Surroundings,
   address: string,
@@ -152,6 +151,9 @@ function reasonAgainst(
   if (owner !== undefined) return `its address ${address} belongs to a session of user ${owner}`;
   if (isMachineName(name)) return "it means this machine itself";
   if (own.has(name)) return "it is this machine's own name";
+  if (publicEnding !== undefined) {
+    return `names under .${publicEnding} belong to others on the internet or this network`;
+  }
   // A resolver reads "10.1" or "7" as an address and never asks the hosts file.
   if (/^[0-9]+$/.test(name.slice(name.lastIndexOf(".") + 1))) return "it reads like an address";
   const other = around.names.get(name);
