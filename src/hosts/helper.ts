@@ -10,12 +10,10 @@ import { buildInfo } from "../platform/build_info.ts";
 import { systemClock } from "../platform/clock.ts";
 import { realFiles } from "../platform/files.ts";
 import {
-  giveUp,
+  confine,
   type Identity,
-  identity,
   onEndSignals,
   readStdin,
-  settle,
   writeStdout,
 } from "../platform/helper_process.ts";
 import { type BlockLine, editBlock } from "./block.ts";
@@ -43,9 +41,7 @@ const LAST_LOCK_WAIT_MS = 30_000;
  * installed copy.
  */
 export async function runHelper(args: readonly string[]): Promise<number> {
-  settle();
-  const self = identity();
-  await giveUp(["run", "env", "sys", "import", "ffi"]);
+  const self = await confine();
   try {
     await say(await helloOf(self));
     if (args.includes("--probe")) return 0;

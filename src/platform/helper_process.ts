@@ -11,8 +11,23 @@ export interface Identity {
   readonly program: string;
 }
 
-/** Who runs this process. Needs the permission to ask, so call it before `giveUp`. */
-export function identity(): Identity {
+/**
+ * The helper's first step: private files, no folder of the caller's kept busy,
+ * and every permission it needs no more given up for good; without a prompt
+ * nothing brings them back. Returns who runs this process, which only then
+ * could still be asked.
+ */
+export async function confine(): Promise<Identity> {
+  Deno.umask(0o077);
+  Deno.chdir("/");
+  const self = identity();
+  for (const name of ["run", "env", "sys", "import", "ffi"] as const) {
+    await Deno.permissions.revoke({ name });
+  }
+  return self;
+}
+
+function identity(): Identity {
   return {
     uid: process.getuid?.() ?? -1,
     euid: process.geteuid?.() ?? -1,
@@ -20,17 +35,6 @@ export function identity(): Identity {
     hostName: Deno.hostname(),
     program: Deno.execPath(),
   };
-}
-
-/** Gives permissions up for good; without a prompt nothing brings them back. */
-export async function giveUp(kinds: readonly ("run" | "env" | "sys" | "import" | "ffi")[]) {
-  for (const name of kinds) await Deno.permissions.revoke({ name });
-}
-
-/** New files are private, and no folder of the caller is kept busy. */
-export function settle(): void {
-  Deno.umask(0o077);
-  Deno.chdir("/");
 }
 
 /** Calls `onSignal` when the process is asked to end; the result stops listening. */

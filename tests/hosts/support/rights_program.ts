@@ -3,11 +3,9 @@
  * with: tries what docs/security.md says it may not, and what it must.
  */
 // deno-lint-ignore-file no-console
-import { giveUp, identity, settle } from "../../../src/platform/helper_process.ts";
+import { confine } from "../../../src/platform/helper_process.ts";
 
-settle();
-identity();
-await giveUp(["run", "env", "sys", "import", "ffi"]);
+await confine();
 
 const tries: Record<string, () => unknown> = {
   "start a program": () => new Deno.Command("true").outputSync(),
