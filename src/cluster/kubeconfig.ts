@@ -1,6 +1,6 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { parseDocument } from "yaml";
-import { CzctlError } from "../model/errors.ts";
+import { CzctlError, messageOf } from "../model/errors.ts";
 import { readUserFile } from "../platform/user_files.ts";
 
 /**
@@ -132,7 +132,13 @@ export function parseKubeconfig(text: string, file: string): Kubeconfig {
     const line = text.slice(0, broken.pos[0]).split("\n").length;
     throw bad(file, `line ${line}: ${broken.message.replace(/\.$/, "")}`);
   }
-  const root: unknown = document.toJS() ?? {};
+  let root: unknown;
+  try {
+    root = document.toJS() ?? {};
+  } catch (error) {
+    // Aliases that point nowhere, or that grow without bounds.
+    throw bad(file, messageOf(error));
+  }
   if (!isRecord(root)) throw bad(file, "it is not a kubeconfig (a mapping is expected)");
   if (typeof root.kind === "string" && root.kind !== "Config") {
     throw bad(file, `it is a ${root.kind}, not a kubeconfig`);

@@ -370,11 +370,18 @@ Deno.test("broken YAML is told with file and line", async () => {
   await inFolder({
     "broken": "apiVersion: v1\nclusters:\n- name: a\n  cluster: {server: x\nusers: []\n",
     "tabs": "apiVersion: v1\nclusters:\n\t- name: a\n",
+    // Nine lines that would become millions of entries.
+    "bomb": [..."abcdefgh"].reduce(
+      (text, name, at) => `${text}${name}: &${name} [${`*${"xabcdefgh"[at]},`.repeat(9)}]\n`,
+      "x: &x [1]\n",
+    ),
   }, async (folder) => {
     const broken = await failure(folder, { kubeconfig: "broken" });
     assert.match(broken.message, /^Cannot use the kubeconfig "DIR\/broken": line [45]: /);
     const tabs = await failure(folder, { kubeconfig: "tabs" });
     assert.match(tabs.message, /^Cannot use the kubeconfig "DIR\/tabs": line 3: /);
+    const bomb = await failure(folder, { kubeconfig: "bomb" });
+    assert.match(bomb.message, /^Cannot use the kubeconfig "DIR\/bomb": .*alias/i);
   });
 });
 
