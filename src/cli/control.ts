@@ -62,3 +62,8 @@ export async function follow(
 export function workloadName(session: SessionInfo): string {
   return `${session.workload.kind}/${session.workload.name}`;
 }
+
+/** The namespaces whose services a session has, in words. */
+export function namespacesOf({ namespaces }: SessionInfo): string {
+  return namespaces[0] === "*" ? "all namespaces" : namespaces.join(", ");
+}

@@ -281,3 +281,23 @@ Deno.test("czctl without HOME says so", async () => {
   assert.equal(await runCommandLine(["status"], homeless), 1);
   assert.match(terminal.err, /HOME is not set/);
 });
+
+Deno.test("czctl session close says what was closed: services with a tunnel, namespaces in words", async () => {
+  const everywhere = fakeSession({
+    namespaces: ["*"],
+    services: [...web.services, {
+      namespace: "shop",
+      name: "ext",
+      names: [],
+      ports: [],
+      skipped: [],
+      readyPods: 0,
+      reason: "It is an ExternalName",
+    }],
+  });
+  await withControlServer(svc([everywhere]), async (home) => {
+    const { code, out } = await run("session close", home);
+    assert.equal(code, 0);
+    assert.match(out, /closed deployment\/web +1 service of all namespaces\n/);
+  });
+});

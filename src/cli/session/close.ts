@@ -1,7 +1,7 @@
 import { CzctlError } from "../../model/errors.ts";
 import type { SessionInfo } from "../../model/control.ts";
 import type { CliContext } from "../context.ts";
-import { controlClient, follow, ifRunning, workloadName } from "../control.ts";
+import { controlClient, follow, ifRunning, namespacesOf, workloadName } from "../control.ts";
 import type { ControlClient } from "../control_client.ts";
 import { count } from "../text.ts";
 
@@ -86,7 +86,7 @@ export async function closeSession(
     const tunnelled = session.services.filter((service) => service.address !== undefined);
     print.step(
       `closed ${workloadName(session)}`,
-      `${count(tunnelled.length, "service")} of ${session.namespaces.join(", ")}`,
+      `${count(tunnelled.length, "service")} of ${namespacesOf(session)}`,
     );
   }
   if (print.format === "json") print.json({ closed: closed.map((session) => session.id) });

@@ -1,6 +1,6 @@
 import type { PortInfo, ServiceInfo, SessionInfo } from "../../model/control.ts";
 import type { CliContext } from "../context.ts";
-import { controlClient, workloadName } from "../control.ts";
+import { controlClient, namespacesOf, workloadName } from "../control.ts";
 import type { Printer } from "../printer.ts";
 import { ago, columns, count, plain, size } from "../text.ts";
 import { openSessions } from "./close.ts";
@@ -46,7 +46,7 @@ function stateOf(session: SessionInfo): string {
 function printDetails(session: SessionInfo, print: Printer, now: number): void {
   const facts = [
     ["session", `${session.id}  ${workloadName(session)}`],
-    ["namespaces", session.namespaces.join(", ")],
+    ["namespaces", namespacesOf(session)],
     ["cluster", `${session.context} (${session.server})`],
     ["state", `${session.state}, opened ${ago(Date.parse(session.createdAt), now)} ago`],
   ];

@@ -57,7 +57,7 @@ export function declareTeleport() {
       "end all names in this, to have two clusters side by side",
       nonEmpty,
     )
-    .addOption(repeated("--take <name>", "use this name although something else answers to it"))
+    .addOption(repeated("--take <name>", "use this name although it leads somewhere outside, too"))
     .addOption(
       new Option("--hold <time>", "how long a connection waits for a ready pod (default: 10s)")
         .argParser(duration),
