@@ -12,7 +12,7 @@ import { farAway, type FarRow } from "./far.ts";
 import { type Credentials, MEASURES } from "./measures.ts";
 import { heldMemory, idleMemory, type MemoryRow } from "./memory.ts";
 import { BEGIN, END, report } from "./report.ts";
-import { benchCluster, runRounds, type Sample } from "./rounds.ts";
+import { benchCluster, type LoadedMemory, runRounds, type Sample } from "./rounds.ts";
 import { Czctl } from "./tools.ts";
 import { type ScaleRow, scaleStep, STEPS } from "./scale.ts";
 
@@ -72,6 +72,7 @@ const memory: MemoryRow[] = [];
 const far: FarRow[] = [];
 const scale: ScaleRow[] = [];
 const failures: string[] = [];
+const afterLoad: LoadedMemory[] = [];
 let idle: number | undefined;
 
 /** `--only token` alone means every measure with tokens. */
@@ -95,6 +96,7 @@ if (anyMeasure.length > 0 || wants("memory") || wants("far")) {
           ms,
           say,
           failures,
+          afterLoad,
         }),
       );
     }
@@ -130,6 +132,7 @@ const text = report({
   far,
   scale,
   failures,
+  afterLoad,
   load: [before, loadavg()[0]!],
   minutes: (performance.now() - started) / 60_000,
 });

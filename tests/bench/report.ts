@@ -4,7 +4,7 @@ import type { Kubectl } from "../cluster/kubectl.ts";
 import { DELAY_MS, FAR_GOAL, type FarRow } from "./far.ts";
 import { type Credentials, MEASURES } from "./measures.ts";
 import { HELD, IDLE_SERVICES, type MemoryRow } from "./memory.ts";
-import type { Sample } from "./rounds.ts";
+import type { LoadedMemory, Sample } from "./rounds.ts";
 import type { ScaleRow } from "./scale.ts";
 import { comparison, median, metText, rowsOf, spread, table, valuesOf } from "./table.ts";
 
@@ -24,6 +24,7 @@ export interface Results {
   readonly load: readonly [number, number];
   readonly minutes: number;
   readonly failures: readonly string[];
+  readonly afterLoad: readonly LoadedMemory[];
 }
 
 const NAMES: Record<Credentials, string> = {
@@ -47,7 +48,7 @@ export function report(results: Results): string {
   if (results.far.length > 0) {
     parts.push(`### A far-away cluster (${DELAY_MS} ms more each way)`, far(results.far));
   }
-  if (results.memory.length > 0 || results.idle !== undefined) {
+  if (results.memory.length + results.afterLoad.length > 0 || results.idle !== undefined) {
     parts.push("### Memory (sum of PSS over the tool's processes, MB)", memory(results));
   }
   if (results.scale.length > 0) parts.push("### From 10 to 1,000 services", scale(results.scale));
@@ -150,6 +151,15 @@ function memory(results: Results): string {
         ];
       }),
     ));
+  }
+  if (results.afterLoad.length > 0) {
+    parts.push(
+      `After all the loads of the rounds: ${
+        results.afterLoad.map((one) =>
+          `${one.tool} ${one.megabytes.toFixed(0)} MB (${one.credentials})`
+        ).join(", ")
+      }.`,
+    );
   }
   if (results.idle !== undefined) {
     parts.push(

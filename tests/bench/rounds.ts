@@ -2,7 +2,7 @@
 import { type Cluster, deployment, service, startCluster } from "../cluster/mod.ts";
 import type { Kubectl } from "../cluster/kubectl.ts";
 import { type Credentials, type LoadResult, type Measure, PORTS } from "./measures.ts";
-import { argument, family } from "./processes.ts";
+import { argument, family, pssMegabytes } from "./processes.ts";
 import { Czctl, direct, kubectl, NAMESPACE, type Place, type Tool } from "./tools.ts";
 
 const LOAD = new URL("load.mjs", import.meta.url).pathname;
@@ -93,9 +93,17 @@ export interface Sample {
   readonly seconds: number;
 }
 
+export interface LoadedMemory {
+  readonly tool: Tool["name"];
+  readonly credentials: Credentials;
+  readonly megabytes: number;
+}
+
 export interface RoundOptions {
   /** Loads that failed, in words: nothing of them is in the samples. */
   readonly failures: string[];
+  /** Filled with the memory of each tool (PSS, MB) once all its loads are over. */
+  readonly afterLoad: LoadedMemory[];
   readonly cluster: Cluster;
   readonly kubectl: Kubectl;
   readonly credentials: Credentials;
@@ -167,6 +175,10 @@ export async function runRounds(options: RoundOptions): Promise<Sample[]> {
           );
         }
       }
+    }
+    for (const tool of tools) {
+      const megabytes = pssMegabytes(tool.pids());
+      options.afterLoad.push({ tool: tool.name, credentials, megabytes });
     }
     return samples;
   } finally {
