@@ -39,7 +39,12 @@ test("works for its user: hosts, a low port, and everything back at the end", as
   await installCopy(machine);
   const before = contentOf(await machine.changes());
   const helper = await SpokenHelper.start(machine, [COPY, "helper"], { as: DEMO });
-  await helper.apply(entry("web"));
+  await helper.apply(
+    entry("web"),
+    entry("google", { pod: "www", namespace: "com", address: "127.1.31.2" }),
+    entry("google", { pod: "metadata", namespace: "internal", address: "127.1.31.3" }),
+  );
+  assert.doesNotMatch(await machine.read("/etc/hosts"), /google\.(com|internal)(\s|$)/m);
   assert.match(
     await machine.read("/etc/hosts"),
     /^127.*\n10\.0\.0\.5 db\.mine\n# czctl begin 4201 .*newline before\)\n127\.1\.31\.1 /,
@@ -135,6 +140,24 @@ test("refuses everybody else, and in any other place", async (machine) => {
   // A hard link is what Linux refuses here.
   const hard = await machine.run(["ln", COPY, `${DEMO.home}/hard`], { as: DEMO });
   assert.match(hard.err, /Operation not permitted/);
+  assert.deepEqual(contentOf(await machine.changes()), contentOf(before));
+});
+
+test("without it the binary can do nothing an ordinary user cannot", async (machine) => {
+  const before = await machine.changes();
+  const refusals: [string[], RegExp][] = [
+    [["helper"], /does not run as root/],
+    [["elevate", "install", `${DEMO.uid}:${DEMO.gid}`, "/usr/local"], /has to be run by root/],
+    [["elevate", "uninstall", `${MATE.uid}:${MATE.gid}`, "/usr/local"], /has to be run by root/],
+  ];
+  for (const [args, reason] of refusals) {
+    const { code, out, err } = await machine.run([BINARY, ...args], {
+      as: DEMO,
+      env: { HOME: DEMO.home },
+    });
+    assert.equal(code, 4, `${args}: ${out}${err}`);
+    assert.match(`${out}${err}`, reason);
+  }
   assert.deepEqual(contentOf(await machine.changes()), contentOf(before));
 });
 
