@@ -1,6 +1,5 @@
 /** Bad input: one clear error, the exit code of the design, nothing left behind. */
 import assert from "node:assert/strict";
-import { generateKeyPairSync } from "node:crypto";
 import { service } from "../cluster/mod.ts";
 import { CZCTL, type Output, until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
