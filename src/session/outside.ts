@@ -54,6 +54,7 @@ export async function outsideNames(
   const until = AbortSignal.any([signal, deadline.signal]);
   try {
     const namespaces = [...new Set(all.map((service) => service.namespace))];
+    if (!(await somebodyAnswers(namespaces[0], clock, until))) return names;
     await eachOf(namespaces, until, async (namespace) => {
       if (await lookup(`${namespace}.`, "NS", until) !== undefined) publicOnes.add(namespace);
     });
@@ -88,4 +89,20 @@ async function eachOf<T>(
     while (next < items.length && !signal.aborted) await act(items[next++]!);
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, items.length) }, worker));
+}
+
+/** False where there is no resolver to ask, so that opening a session does not wait for one. */
+async function somebodyAnswers(
+  namespace: string | undefined,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (namespace === undefined) return false;
+  const first = new AbortController();
+  const cancel = clock.after(FIRST_ANSWER_MS, () => first.abort());
+  try {
+    return await nameIsAnswered(`${namespace}.`, AbortSignal.any([signal, first.signal]));
+  } finally {
+    cancel();
+  }
 }
