@@ -19,6 +19,7 @@ import {
   type Discovery,
   type DiscoveryListener,
 } from "./discovery.ts";
+import { followingTargets } from "./following_targets.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { loadKubeconfig } from "./kubeconfig.ts";
 import { ClusterObjects } from "./object_source.ts";
@@ -58,6 +59,22 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
   };
   const config = await loadKubeconfig(place);
   const resolved = await resolveContext(config, options.context, place);
+  const { clock, log } = options;
+  const access = await accessTo(resolved, options);
+  const targets = await followingTargets({
+    files: config.files,
+    first: access.targets,
+    reload: async () => {
+      const anew = await resolveContext(await loadKubeconfig(place), resolved.context, place);
+      return (await accessTo(anew, options)).targets;
+    },
+    clock,
+    log,
+  });
+  return new Cluster(resolved, access.credentials, targets, await clusterId(resolved), clock, log);
+}
+
+async function accessTo(resolved: ResolvedContext, options: OpenClusterOptions) {
   const { env, cwd, clock, log } = options;
   const credentials = credentialSource({
     context: resolved,
@@ -68,8 +85,10 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
     interactive: options.interactive ?? false,
     ...(options.credential ? { handed: options.credential } : {}),
   });
-  const targets = await apiTargetSource(resolved, credentials, env, () => systemCa(env));
-  return new Cluster(resolved, credentials, targets, await clusterId(resolved), clock, log);
+  return {
+    credentials,
+    targets: await apiTargetSource(resolved, credentials, env, () => systemCa(env)),
+  };
 }
 
 /** One cluster seen through one context. */

@@ -7,7 +7,7 @@ import type { Clock } from "../model/clock.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import type { HostsEntry, HostsResult } from "../model/hosts.ts";
 import type { Logger } from "../model/log.ts";
-import { fileSignature } from "../platform/helper_child.ts";
+import { fileSignature } from "../platform/file_signature.ts";
 import { HelperGone, HelperLink } from "./helper_link.ts";
 import { SYSTEM_PLACE } from "./place.ts";
 

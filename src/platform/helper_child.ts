@@ -69,13 +69,3 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
     yield* parts;
   }
 }
-
-/** Changes whenever a file is written or replaced; undefined when it cannot be looked at. */
-export async function fileSignature(path: string): Promise<string | undefined> {
-  try {
-    const { dev, ino, size, mtime, ctime } = await Deno.stat(path);
-    return [dev, ino, size, mtime?.getTime(), ctime?.getTime()].join(":");
-  } catch {
-    return undefined;
-  }
-}
