@@ -259,6 +259,7 @@ class ServiceDiscovery implements Discovery {
             `May read neither endpointslices nor pods in namespace "${namespace}": left out`,
           );
           onForbidden(error);
+          this.#dropScope(namespace);
           return true;
         }
         if (this.#isReady) return false;
