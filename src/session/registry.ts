@@ -9,7 +9,8 @@ export class SessionRegistry {
   readonly #sessions = new Map<string, Session>();
   /** Sessions that are opening, by identity, so that two calls do not open it twice. */
   readonly #opening = new Map<string, Promise<unknown>>();
-  #stopping = false;
+  /** Aborted when svc ends: nothing new is let in, and what is opening is undone. */
+  readonly #stop = new AbortController();
 
   constructor(
     private readonly deps: Omit<SessionDeps, "onReleased">,
@@ -36,9 +37,11 @@ export class SessionRegistry {
     emit: Emit,
     signal: AbortSignal,
   ): Promise<{ session: SessionInfo; already: boolean }> {
-    if (this.#stopping) throw new CzctlError("failed", "Cannot open a session: czfwd is stopping");
+    if (this.#stop.signal.aborted) {
+      throw new CzctlError("failed", "Cannot open a session: czfwd is stopping");
+    }
     const ticket = randomBytes(8).toString("hex");
-    const work = this.#open(request, emit, signal);
+    const work = this.#open(request, emit, AbortSignal.any([signal, this.#stop.signal]));
     this.#opening.set(ticket, work);
     try {
       return await work;
@@ -48,8 +51,11 @@ export class SessionRegistry {
     }
   }
 
-  /** Serialises openings, so that the same session asked for twice opens once. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /**
+   * Openings of one cluster take turns, so that the same session asked for
+   * twice opens once; one cluster that does not answer holds up no other.
+   */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   async #open(request: TeleportRequest, emit: Emit, signal: AbortSignal) {
     const id = randomBytes(4).toString("hex");
@@ -57,7 +63,8 @@ export class SessionRegistry {
       ...this.deps,
       onReleased: (heir) => this.#takeOver(heir),
     }, signal);
-    const turn = this.#turn.then(async () => {
+    const { clusterId } = session.identity;
+    const turn = (this.#turns.get(clusterId) ?? Promise.resolve()).then(async () => {
       const same = [...this.#sessions.values()].find((other) => isSame(other, session));
       if (same) {
         await session.discard();
@@ -69,7 +76,7 @@ export class SessionRegistry {
       this.#sessions.set(id, session);
       return { session: session.info(), already: false };
     });
-    this.#turn = turn.catch(() => {});
+    this.#turns.set(clusterId, turn.catch(() => {}));
     return await turn;
   }
 
@@ -108,9 +115,11 @@ export class SessionRegistry {
     if (failure !== undefined) throw failure;
   }
 
-  /** Lets nothing new in, waits for what is opening, closes all. */
+  /** Lets nothing new in, undoes what is opening, closes all. */
   async stop(emit: Emit): Promise<void> {
-    this.#stopping = true;
+    this.#stop.abort(
+      new CzctlError("interrupted", "Cannot open the session: czfwd is stopping; it is undone"),
+    );
     await Promise.allSettled(this.#opening.values());
     await this.close("all", true, emit);
   }

@@ -1,6 +1,6 @@
 /** Whatever dies, and whatever others do to the hosts file: it comes back exactly. */
 import assert from "node:assert/strict";
-import { until } from "./sandbox.ts";
+import { CZCTL, until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
 
 const ns = "sample-project";
@@ -150,3 +150,23 @@ e2e("doctor finds nothing wrong during a healthy session", async ({ done }) => {
   assert.match(said.stdout, /hosts file +As it should be/);
   await done("session", "close");
 });
+
+e2e(
+  "SIGTERM while a session is opening undoes it, and does not wait for the cluster",
+  async (scene) => {
+    const { box, cluster, done } = scene;
+    await done("start");
+    const { pid } = JSON.parse((await done("status", "-o", "json")).stdout);
+    await cluster.control.hang({ hung: true });
+    const opening = box.start([CZCTL, "teleport", "namespace", ns], {
+      env: { KUBECONFIG: cluster.kubeconfig },
+    });
+    await until("it is opening", async () => {
+      return JSON.parse((await done("status", "-o", "json")).stdout).opening === 1;
+    });
+    await box.kill(pid, "TERM");
+    await until("svc has ended", async () => (await box.pidsOf("czfwd")).length === 0, 5_000);
+    assert.notEqual((await opening.output()).code, 0);
+    await cluster.control.hang({ hung: false });
+  },
+);
