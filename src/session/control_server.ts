@@ -1,7 +1,7 @@
 import type { ControlEvent, StatusInfo, TeleportRequest } from "../model/control.ts";
 import { CzctlError, type ErrorJson, messageOf } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
-import type { Emit } from "./session.ts";
+import type { Emit } from "./emit.ts";
 
 /** A request body larger than this is refused, in bytes; environments can be large. */
 const MAX_BODY = 4 * 1024 * 1024;

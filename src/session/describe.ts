@@ -1,6 +1,6 @@
 import type { SessionInfo } from "../model/control.ts";
 import type { LeftOutName } from "../model/hosts.ts";
-import type { Emit } from "./session.ts";
+import type { Emit } from "./emit.ts";
 
 /** What `teleport` prints when a session is open: a step per part, then the notes. */
 export function describeOpened(

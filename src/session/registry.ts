@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import type { SessionInfo, TeleportRequest } from "../model/control.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import { askedOtherwise } from "./asked_otherwise.ts";
-import { type Emit, Session, type SessionDeps } from "./session.ts";
+import type { Emit } from "./emit.ts";
+import { Session, type SessionDeps } from "./session.ts";
 
 /** The open sessions of one user, opened and closed one at a time per session. */
 export class SessionRegistry {

@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
 import type {
-  ControlEvent,
   EnvFileInfo,
   ReachabilityInfo,
   SessionInfo,
@@ -8,7 +7,6 @@ import type {
   WorkloadRef,
 } from "../model/control.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
-import type { ClusterService } from "../model/service.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/log.ts";
 import { type Cluster, openCluster } from "../cluster/cluster.ts";
@@ -18,13 +16,16 @@ import { TunnelEngine } from "../tunnel/engine.ts";
 import type { TapSource } from "../model/tap.ts";
 import type { AddressBook } from "./addresses.ts";
 import type { Claims } from "./claims.ts";
+import type { Emit } from "./emit.ts";
 import { Forwarder } from "./forwarder.ts";
 import type { HostsBoard } from "./hosts_board.ts";
 import { checkDomains } from "./domains.ts";
 import { outsideNames } from "./outside.ts";
-import { type PlanOptions, planSession } from "./plan.ts";
+import type { PlanOptions } from "./plan.ts";
+import { refuseCollision, refuseNoServices, refuseNothingTunnelled, whereOf } from "./refusals.ts";
 import type { Relays } from "./rooms.ts";
 import type { OpenedAs } from "./asked_otherwise.ts";
+import { before } from "./deadline.ts";
 import { describeOpened } from "./describe.ts";
 import { SessionEnvironment } from "./session_environment.ts";
 import type { SessionStore } from "./store.ts";
@@ -45,8 +46,6 @@ export interface SessionDeps {
   readonly saveAddresses: () => Promise<void>;
   readonly onReleased: (sessionId: string) => void;
 }
-
-export type Emit = (event: ControlEvent) => void;
 
 /** What tells two sessions apart: the same workload of the same cluster is the same session. */
 export interface SessionIdentity {
@@ -154,10 +153,11 @@ export class Session {
       ...(request.holdMs === undefined ? {} : { holdMs: request.holdMs }),
     });
     this.#engine = engine;
-    emit({ type: "progress", text: `Reading the services of ${this.#where()}` });
+    emit({ type: "progress", text: `Reading the services of ${whereOf(this.namespaces)}` });
     const refusals = Promise.all(
       this.#namedNamespaces().map((namespace) => cluster.portForwardRefusal(namespace, signal)),
     );
+    refusals.catch(() => {});
     const discovery = this.#discover(engine);
     this.#discovery = discovery;
     await before(
@@ -168,7 +168,7 @@ export class Session {
       () =>
         new CzctlError(
           "unreachable",
-          `Cannot read the services of ${this.#where()} within 30 s: ${
+          `Cannot read the services of ${whereOf(this.namespaces)} within 30 s: ${
             this.#health.reason ?? "no answer"
           }`,
           {
@@ -181,7 +181,12 @@ export class Session {
     for (const refusal of otherRefusals) if (refusal) this.#notes.push(refusal.message);
     const options = this.#planOptions();
     const services = discovery.services;
-    this.#requireServices(services, options);
+    refuseNoServices(services, {
+      where: whereOf(this.namespaces),
+      namespace: this.identity.workload.namespace,
+      selector: request.labelSelector,
+    });
+    refuseCollision(services.values(), options, this.identity.clusterId, deps.claims);
     const outside = outsideNames(services.values(), options, deps.clock, signal);
     outside.catch(() => {});
     this.#forwarder = new Forwarder({
@@ -207,7 +212,7 @@ export class Session {
     for (const [name, reason] of (await outside).found) {
       this.#notes.push(`The name ${name} is left out: ${reason}`);
     }
-    this.#refuseEmpty();
+    refuseNothingTunnelled(this.#forwarder.services(), whereOf(this.namespaces));
     signal.throwIfAborted();
     if (environment) {
       emit({ type: "progress", text: "Computing the environment" });
@@ -375,79 +380,9 @@ export class Session {
     };
   }
 
-  /** Refuses an empty namespace, and names that already lead into another cluster. */
-  #requireServices(services: ReadonlyMap<string, ClusterService>, options: PlanOptions): void {
-    if (services.size === 0) {
-      const selector = this.request.labelSelector;
-      const which = selector === undefined ? "" : ` that fit -l ${JSON.stringify(selector)}`;
-      throw new CzctlError("failed", `Cannot teleport: ${this.#where()} has no services${which}`, {
-        hint: `Look with: kubectl get services -n ${this.identity.workload.namespace}${
-          selector === undefined ? "" : " --show-labels"
-        }`,
-      });
-    }
-    const domain = options.domain ?? "";
-    const collision = planSession(services.values(), options).addresses.find(({ key }) =>
-      this.deps.claims.collides({ cluster: this.identity.clusterId, key, domain })
-    );
-    if (collision !== undefined) {
-      const { namespace, service } = collision;
-      throw new CzctlError(
-        "failed",
-        `Cannot teleport: "${service}.${namespace}" already leads into another cluster`,
-        {
-          hint:
-            "Close that session (czctl session list), leave the service out with --exclude, or add --domain SUFFIX to live beside it",
-        },
-      );
-    }
-  }
-
-  #refuseEmpty(): void {
-    const services = this.#forwarder!.services();
-    if (services.some((service) => service.address !== undefined)) return;
-    const reasons = services.slice(0, 3).map((service) => `${service.name}: ${service.reason}`);
-    throw new CzctlError(
-      "failed",
-      reasons.length === 0
-        ? `Cannot teleport: no service of ${this.#where()} is left after --only and --exclude`
-        : `Cannot teleport: no service of ${this.#where()} can be tunnelled (${
-          reasons.join("; ")
-        })`,
-      { hint: "Look with: kubectl get services" },
-    );
-  }
-
   /** The workload's own namespace first, then those named with `-a`. */
   #namedNamespaces(): readonly string[] {
     return this.namespaces === "all" ? [this.identity.workload.namespace] : this.namespaces;
-  }
-
-  #where(): string {
-    return this.namespaces === "all"
-      ? "all namespaces"
-      : `namespace${this.namespaces.length > 1 ? "s" : ""} ${
-        this.namespaces.map((name) => `"${name}"`).join(", ")
-      }`;
-  }
-}
-
-async function before<T>(
-  promise: Promise<T>,
-  ms: number,
-  clock: Clock,
-  signal: AbortSignal,
-  error: () => Error,
-): Promise<T> {
-  const done = new AbortController();
-  const late = clock.sleep(ms, AbortSignal.any([signal, done.signal])).then(() => {
-    throw error();
-  });
-  late.catch(() => {});
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    done.abort();
   }
 }
 
