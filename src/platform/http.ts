@@ -88,8 +88,9 @@ export class HttpClient {
       deadlineMs: request.dialDeadlineMs ?? DIAL_MS,
       ...(request.signal ? { signal: request.signal } : {}),
     });
-    if (this.#closed) {
+    if (this.#closed || request.signal?.aborted) {
       socket.destroy();
+      request.signal?.throwIfAborted();
       throw new DialError("closed", "the client is closed");
     }
     try {
@@ -146,7 +147,7 @@ export class HttpClient {
     key: string,
     request: HttpRequest,
   ): Promise<HttpResponse> {
-    const exchange = new Exchange(socket, request, (reusable) => {
+    const exchange: Exchange = new Exchange(socket, request, (reusable) => {
       this.#busy.delete(exchange);
       if (reusable) this.#keep(socket, key);
       else socket.destroy();
