@@ -82,7 +82,11 @@ export class ChannelsLink implements Link {
     this.#conn = options.conn;
     this.usedAt = this.heardAt = options.clock.monotonic();
     this.#buffers = new ReadBuffers(options.readSize);
-    this.#writer = new LinkWriter(options.conn, (error) => this.#lost(messageOf(error), error));
+    this.#writer = new LinkWriter(
+      options.conn,
+      (error) => this.#lost(messageOf(error), error),
+      () => options.clock.monotonic(),
+    );
     this.#parser = new WebSocketParser({
       onPiece: (bytes, last) => this.#piece(bytes, last),
       onControl: (opcode, payload) => this.#controlFrame(opcode, payload),

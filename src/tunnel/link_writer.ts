@@ -1,4 +1,3 @@
-import { writeAll } from "./upgrade.ts";
 import type { ByteConn } from "../platform/net.ts";
 
 /** Frames up to this size, in bytes, are copied together; larger ones go out from where they lie. */
@@ -24,6 +23,9 @@ interface Item {
 export class LinkWriter {
   readonly #conn: ByteConn;
   readonly #failed: (error: unknown) => void;
+  readonly #now: () => number;
+  /** When the connection last took something, or the write under way began. */
+  #movedAt = 0;
   #queue: Item[] = [];
   #running = false;
   #scheduled = false;
@@ -34,9 +36,11 @@ export class LinkWriter {
   /** Bytes given to `write` so far. */
   queued = 0;
 
-  constructor(conn: ByteConn, failed: (error: unknown) => void) {
+  /** `now`: monotonic time, in ms. */
+  constructor(conn: ByteConn, failed: (error: unknown) => void, now: () => number) {
     this.#conn = conn;
     this.#failed = failed;
+    this.#now = now;
   }
 
   /**
@@ -85,6 +89,11 @@ export class LinkWriter {
     return this.#queue.length > MAX_BATCHES;
   }
 
+  /** For how long the connection has taken nothing of what is to be written, in ms. */
+  stuckFor(now: number): number {
+    return this.#running ? now - this.#movedAt : 0;
+  }
+
   /** True while a write is under way or waits. */
   get busy(): boolean {
     return this.#running || this.#queue.length > 0;
@@ -116,8 +125,10 @@ export class LinkWriter {
         const bytes = item.filled === item.bytes.length
           ? item.bytes
           : item.bytes.subarray(0, item.filled);
-        const count = await this.#conn.write(bytes);
-        if (count < bytes.length) await writeAll(this.#conn, bytes.subarray(count));
+        for (let at = 0; at < bytes.length;) {
+          this.#movedAt = this.#now();
+          at += await this.#conn.write(at === 0 ? bytes : bytes.subarray(at));
+        }
         if (item.batch && this.#spare === undefined) this.#spare = item.bytes;
         item.done?.();
       }

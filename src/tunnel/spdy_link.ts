@@ -54,6 +54,10 @@ const READ_TURNS = 4;
 const FULL_READ = 16_000;
 /** So many of them in a row, and the transfer is large: then waiting 1 ms for more saves most wake-ups. */
 const BULK_READS = 4;
+/** A link whose connection has taken nothing for this long takes no new streams, in ms. */
+const STUCK_MS = 500;
+/** And while others of it wait it is given up after this long, in ms: no byte of theirs can pass. */
+const STUCK_LOST_MS = 5000;
 /** How long after it was held up a link takes no new streams, in ms. */
 const STALL_MEMORY_MS = 1000;
 
@@ -102,7 +106,11 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     this.#carrier = options.kind === "spdy" ? plainCarrier(this) : webSocketCarrier(this);
     this.#parser = new FrameParser(this);
     this.#buffers = new ReadBuffers(options.readSize);
-    this.#writer = new LinkWriter(options.conn, (error) => this.#lost(messageOf(error), error));
+    this.#writer = new LinkWriter(
+      options.conn,
+      (error) => this.#lost(messageOf(error), error),
+      () => options.clock.monotonic(),
+    );
     this.#health = new LinkHealth(this.usedAt, (id) => this.#control(pingFrame(id)));
     queueMicrotask(() => void this.#readLoop(options.rest));
   }
@@ -112,9 +120,10 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   }
 
   get takesStreams(): boolean {
+    const now = this.#options.clock.monotonic();
     return this.state === "open" && this.#choked.size === 0 && !this.#health.suspect &&
-      this.#nextId < LAST_ID &&
-      this.#options.clock.monotonic() - this.#chokedAt > STALL_MEMORY_MS;
+      this.#nextId < LAST_ID && now - this.#chokedAt > STALL_MEMORY_MS &&
+      this.#writer.stuckFor(now) < STUCK_MS;
   }
 
   open(port: number, events: StreamEvents): LinkStream {
@@ -155,6 +164,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   tick(now: number): void {
     if (this.state === "closed") return;
+    if (this.#holdsUpOthers(now)) return this.#lost("the pod takes nothing of what it is sent");
     if (this.#choked.size > 0) {
       this.#endStalled(now);
       // Nothing is read, so nothing can be heard: silence means nothing.
@@ -455,6 +465,20 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   #control(frame: Uint8Array): void {
     this.#writer.write(this.#carrier.sealSmall(frame));
+  }
+
+  /**
+   * A pod that takes nothing stops the whole connection: there is no flow
+   * control by stream. Its own program may wait for as long as it likes; when
+   * others wait behind it the link is given up, and a connection whose bytes
+   * have not left goes to another link unnoticed.
+   */
+  #holdsUpOthers(now: number): boolean {
+    const stuck = this.#writer.stuckFor(now);
+    if (stuck < STUCK_LOST_MS) return false;
+    const streams = [...this.#byData.values()];
+    return streams.filter((stream) => stream.blocked).length > 1 ||
+      streams.some((stream) => !stream.blocked && stream.waitsSince(now - stuck));
   }
 
   /**

@@ -48,6 +48,8 @@ export class SpdyStream implements LinkStream {
   #cancelGrace: (() => void) | undefined;
   /** Where in the link's output the first payload begins. */
   #payloadAt = Number.POSITIVE_INFINITY;
+  /** Frames given to the connection and not yet taken. */
+  #unsent = 0;
   #upAt = Number.NEGATIVE_INFINITY;
   #downAt = Number.NEGATIVE_INFINITY;
 
@@ -68,7 +70,17 @@ export class SpdyStream implements LinkStream {
     this.#upAt = this.link.now();
     const at = HEAD_ROOM - FRAME_HEAD;
     writeDataHead(buffer, at, this.dataId, length, false);
-    return this.link.sendFrame(buffer, at, FRAME_HEAD + length);
+    const sent = this.link.sendFrame(buffer, at, FRAME_HEAD + length);
+    if (sent === undefined) return undefined;
+    this.#unsent++;
+    return sent.then(() => {
+      this.#unsent--;
+    });
+  }
+
+  /** True while bytes of it wait for the connection to take them. */
+  get blocked(): boolean {
+    return this.#unsent > 0;
   }
 
   end(): void {

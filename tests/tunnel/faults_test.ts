@@ -344,7 +344,13 @@ Deno.test("TunnelEngine: with keep-alive a rolling restart fails only what was i
     try {
       await until(() => pods.size === 3, "all three pods have answered", 10_000);
       await ground.cluster.control.rollout({ namespace: NS, deployment: "web" });
-      await until(() => pods.size === 6, "three new pods have answered", 30_000);
+      // Kept connections stay where they are, so not every new pod need get one.
+      const current = async () => (await ground.cluster.control.pods()).map((pod) => pod.name);
+      await until(
+        async () => !(await current()).some((name) => old.has(name)),
+        "old pods are gone",
+      );
+      await until(() => [...pods].some((name) => !old.has(name)), "new pods have answered", 30_000);
       const then = answered;
       await until(() => answered > then + 50, "it goes on");
     } finally {
@@ -352,6 +358,55 @@ Deno.test("TunnelEngine: with keep-alive a rolling restart fails only what was i
       await Promise.all(running);
     }
     assert.deepEqual(wrong, []);
+  } finally {
+    await ground.close();
+  }
+});
+
+Deno.test("TunnelEngine: a pod that takes nothing of an upload holds up nobody else for long", async () => {
+  const ground = await Ground.start({
+    fixtures: [deployment(NS, "one", { programs: ["echo=8081", "stall=8086"] })],
+  });
+  try {
+    const echo = await ground.listen("one", 8081);
+    const stall = await ground.listen("one", 8086);
+    const old = await ground.connect(echo);
+    await echoes(old, "before");
+
+    const upload = async (client: Client) => {
+      try {
+        for (const piece = new Uint8Array(64 * 1024);;) await client.write(piece);
+      } catch {
+        // Ended with its link, or closed below.
+      }
+    };
+    /** Until nothing of the upload has moved for a second. */
+    const stuckFor = async (before: number) => {
+      let last = before;
+      let since = performance.now();
+      await until(
+        () => {
+          const now = ground.engine.stats().bytesUp;
+          if (now !== last) since = performance.now();
+          last = now;
+          return now > before && performance.now() - since > 1_000;
+        },
+        "nothing moves any more",
+        20_000,
+      );
+    };
+    const stuck = await ground.connect(stall);
+    const begun = ground.engine.stats().bytesUp;
+    const uploading = upload(stuck);
+    await stuckFor(begun);
+    // New connections go elsewhere.
+    await echoes(await ground.connect(echo), "fresh");
+    assert.equal(ground.engine.stats().links, 2);
+    // One that waits behind the upload is ended rather than left hanging.
+    await old.write("anybody?\n");
+    await within(15_000, old.rest().catch(() => ""), "the end of the one behind it");
+    await uploading;
+    await echoes(await ground.connect(echo), "after");
   } finally {
     await ground.close();
   }

@@ -170,12 +170,12 @@ export async function within<T>(ms: number, promise: Promise<T>, what: string): 
 
 /** Waits until the condition holds. */
 export async function until(
-  condition: () => boolean,
+  condition: () => boolean | Promise<boolean>,
   what: string,
   ms = 5000,
 ): Promise<void> {
   const end = performance.now() + ms;
-  while (!condition()) {
+  while (!(await condition())) {
     if (performance.now() > end) throw new Error(`waited ${ms} ms until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
