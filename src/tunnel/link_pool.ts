@@ -32,6 +32,8 @@ const TRUST_MS = 12_000;
 /** How long that may take, in ms. */
 const PROBE_MS = 2000;
 const TICK_MS = 1000;
+/** A second link to a pod, dialled while the first was held up, is kept this long without streams, in ms. */
+const SPARE_IDLE_MS = 5000;
 /** Wall clock running ahead of the monotonic one by more than this, in ms: the machine has slept. */
 const SLEPT_MS = 5000;
 /** Removed pods remembered. */
@@ -221,6 +223,14 @@ export class LinkPool {
     this.#cancelTick = clock.after(TICK_MS, () => this.#tick());
   }
 
+  /** True while another link to the same pod can take its place. */
+  #isSpare(link: Link): boolean {
+    for (const other of this.#pods.get(link.pod.uid)?.links ?? []) {
+      if (other !== link && other.takesStreams) return true;
+    }
+    return false;
+  }
+
   #tick(): void {
     this.#cancelTick = undefined;
     const { clock, idleMs } = this.#options;
@@ -229,7 +239,8 @@ export class LinkPool {
     if (mark - this.#sleepMark > SLEPT_MS) this.#wokeAt = now;
     this.#sleepMark = mark;
     for (const link of this.links) {
-      if (link.streams === 0 && now - link.usedAt >= idleMs) link.close();
+      const keep = this.#isSpare(link) ? Math.min(SPARE_IDLE_MS, idleMs) : idleMs;
+      if (link.streams === 0 && now - link.usedAt >= keep) link.close();
       else link.tick(now);
     }
     if (this.size > 0) this.#startTicks();
