@@ -18,7 +18,10 @@ export function sayStep(step: StepResult): void {
 }
 
 /** What was skipped, by name, then the totals as the very last line. Returns the exit code. */
-export function saySummary(steps: readonly StepResult[]): number {
+export function saySummary(
+  steps: readonly StepResult[],
+  again: readonly string[] = [],
+): number {
   const skipped = steps.flatMap((step) => step.skipped.map((name) => `${step.name}: ${name}`));
   if (skipped.length > 0) {
     say();
@@ -28,6 +31,11 @@ export function saySummary(steps: readonly StepResult[]): number {
         : "Skipped (they need root, or a program that is not installed here):",
     );
     for (const name of skipped) say(`  ${name}`);
+  }
+  const unsteady = again.filter((name) => steps.some((s) => s.name === name && s.failed === 0));
+  if (unsteady.length > 0) {
+    say();
+    say(`Unsteady (failed once, passed when run again by themselves): ${unsteady.join(", ")}`);
   }
   const failedSteps = steps.filter((step) => step.failed > 0).map((step) => step.name);
   if (failedSteps.length > 0) {
