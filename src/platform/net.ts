@@ -131,7 +131,11 @@ function connectNode(host: string, port: number, signal?: AbortSignal): Promise<
     });
     socket.once("connect", () => {
       signal?.removeEventListener("abort", onAbort);
+      // Asked for again: what `connect` was told does not reach the connection
+      // inside, and without it every new stream waits for a delayed ACK.
+      socket.setNoDelay(true);
       const direct = innerConn(handleOf(socket));
+      (direct as Partial<Deno.TcpConn> | undefined)?.setNoDelay?.(true);
       const conn = direct === undefined ? fromNodeSocket(socket) : {
         ...fromDeno(direct),
         close: () => socket.destroy(),
