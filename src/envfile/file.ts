@@ -1,14 +1,8 @@
 import { createHash, randomUUID } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { CzctlError, messageOf } from "../model/errors.ts";
-import {
-  isDirectory,
-  pathKind,
-  putFile,
-  readAtMost,
-  removeFile,
-  temporaryFor,
-} from "../platform/env_files.ts";
+import { isDirectory, pathKind, readAtMost, temporaryFor } from "../platform/env_files.ts";
+import { removeIfPresent, writeAtomic } from "../platform/private_files.ts";
 
 /**
  * What must survive `kill -9` so that another process can clean up. It is
@@ -105,11 +99,11 @@ export class EnvFile {
         );
       }
       const claimed = new EnvFile(full, path, kind === "file", options);
-      if (known !== undefined) await removeFile(known.temporary);
+      if (known !== undefined) await removeIfPresent(known.temporary);
       // Better to find a read-only folder now than after the tunnels are open.
       const probe = temporaryFor(full, randomUUID());
-      await putFile(probe, `${probe}.new`, new Uint8Array(), true);
-      await removeFile(probe);
+      await writeAtomic(probe, "", { temporary: `${probe}.new`, create: true });
+      await removeIfPresent(probe);
       return claimed;
     } catch (error) {
       throw error instanceof CzctlError ? error : cannot(reasonOf(error));
@@ -140,7 +134,10 @@ export class EnvFile {
       if (this.#written && await this.check() !== undefined) return "stopped";
       if (this.#written && this.#current === hash) return "unchanged";
       await this.#announce(this.#written ? [this.#current, hash] : [...this.#hashes, hash], bytes);
-      await putFile(this.path, this.#temporary, bytes, !this.#written && !this.#mayReplace);
+      await writeAtomic(this.path, bytes, {
+        temporary: this.#temporary,
+        create: !this.#written && !this.#mayReplace,
+      });
     } catch (error) {
       if (error instanceof CzctlError) throw error;
       throw new CzctlError("failed", `Cannot write "${this.#shown}": ${reasonOf(error)}`, {
@@ -185,7 +182,7 @@ export class EnvFile {
  */
 export async function recoverEnvFile(record: EnvFileRecord): Promise<RemoveResult> {
   try {
-    await removeFile(record.temporary);
+    await removeIfPresent(record.temporary);
     const kind = await pathKind(record.path);
     if (kind === "missing") return { removed: false };
     if (kind !== "file" || !await isOneOf(record)) {
@@ -194,7 +191,7 @@ export async function recoverEnvFile(record: EnvFileRecord): Promise<RemoveResul
         reason: `"${record.path}" is left where it is: it is no longer what czctl wrote`,
       };
     }
-    await removeFile(record.path);
+    await removeIfPresent(record.path);
     return { removed: true };
   } catch (error) {
     throw new CzctlError("failed", `Cannot remove "${record.path}": ${reasonOf(error)}`, {

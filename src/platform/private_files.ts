@@ -19,54 +19,86 @@ export async function ensurePrivateDir(path: string): Promise<void> {
   }
 }
 
-/** Replaces a file in one step: a reader sees the old content or the new, never half. */
-export async function writeAtomic(path: string, text: string, mode = 0o600): Promise<void> {
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+/** How `writeAtomic` goes about it. */
+export interface WriteOptions {
+  /** Permission bits of the file; 0600 where absent. */
+  readonly mode?: number;
+  /** Where the bytes go first: in the same folder, must not exist. A name of chance where absent. */
+  readonly temporary?: string;
+  /** The path must not exist, and nothing is ever replaced. */
+  readonly create?: boolean;
+}
+
+/**
+ * Puts a file in place in one step: a reader sees the old content or the new,
+ * never half. The bytes reach the disk under the temporary name first; on any
+ * failure that file is removed and `path` is as it was.
+ *
+ * Throws the system's error; `Deno.errors.AlreadyExists` where `create` met a file.
+ */
+export async function writeAtomic(
+  path: string,
+  content: string | Uint8Array,
+  options: WriteOptions = {},
+): Promise<void> {
+  const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
+  const { temporary = temporaryName(path), mode = 0o600 } = options;
   const file = await Deno.open(temporary, { createNew: true, write: true, mode });
   try {
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-    await file.sync();
-  } catch (error) {
-    file.close();
-    await removeIfPresent(temporary);
-    throw error;
-  }
-  file.close();
-  try {
-    await Deno.rename(temporary, path);
+    try {
+      for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+      await file.sync();
+    } finally {
+      file.close();
+    }
+    if (options.create) await moveNew(temporary, path);
+    else await Deno.rename(temporary, path);
   } catch (error) {
     await removeIfPresent(temporary);
     throw error;
   }
 }
 
-export async function readIfPresent(path: string): Promise<string | undefined> {
+function temporaryName(path: string): string {
+  return `${path}.${randomBytes(6).toString("hex")}.tmp`;
+}
+
+/** A rename that replaces nothing: link fails where the name is taken. */
+async function moveNew(from: string, to: string): Promise<void> {
   try {
-    return await Deno.readTextFile(path);
+    await Deno.link(from, to);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
+    if (error instanceof Deno.errors.AlreadyExists) throw error;
+    // File systems without hard links (vfat, some network ones): the next best.
+    if (await pathExists(to)) {
+      throw new Deno.errors.AlreadyExists(`${to} exists`, { cause: error });
+    }
+    return await Deno.rename(from, to);
+  }
+  await removeIfPresent(from);
+}
+
+/** What `ask` finds, or `missing` where there is nothing of that name. */
+export async function ifPresent<T, M>(ask: Promise<T>, missing: M): Promise<T | M> {
+  try {
+    return await ask;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return missing;
     throw error;
   }
 }
 
-export async function readBytesIfPresent(path: string): Promise<Uint8Array | undefined> {
-  try {
-    return await Deno.readFile(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+export function readIfPresent(path: string): Promise<string | undefined> {
+  return ifPresent(Deno.readTextFile(path), undefined);
 }
 
-export async function removeIfPresent(path: string): Promise<boolean> {
-  try {
-    await Deno.remove(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+export function readBytesIfPresent(path: string): Promise<Uint8Array | undefined> {
+  return ifPresent(Deno.readFile(path), undefined);
+}
+
+/** False when there was nothing to remove. */
+export function removeIfPresent(path: string): Promise<boolean> {
+  return ifPresent(Deno.remove(path).then(() => true), false);
 }
 
 /** True for anything at that path, a link that leads nowhere included. */
@@ -116,7 +148,7 @@ export async function replaceLink(path: string, target: string): Promise<void> {
   } catch {
     // Not a link or not there: replaced below.
   }
-  const temporary = `${path}.${randomBytes(6).toString("hex")}.tmp`;
+  const temporary = temporaryName(path);
   await Deno.symlink(target, temporary);
   await Deno.rename(temporary, path);
 }

@@ -1,3 +1,5 @@
+import { ifPresent } from "./private_files.ts";
+
 /** Reads the end of a growing file and follows it, over rotation and truncation. */
 export interface TailOptions {
   /** How many of the last lines come first. */
@@ -16,12 +18,8 @@ export async function tail(
   path: string,
   options: TailOptions,
 ): Promise<AsyncIterable<string> | undefined> {
-  try {
-    return linesOf(path, await Deno.open(path, { read: true }), options);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const file = await ifPresent(Deno.open(path, { read: true }), undefined);
+  return file && linesOf(path, file, options);
 }
 
 async function* linesOf(
@@ -91,15 +89,12 @@ async function lastBytes(file: Deno.FsFile, lines: number): Promise<Uint8Array> 
 
 /** The new file under this name, opened; undefined while it is the same and has not shrunk. */
 async function replaced(path: string, file: Deno.FsFile): Promise<Deno.FsFile | undefined> {
-  try {
-    const [mine, named] = [await file.stat(), await Deno.stat(path)];
-    const at = await file.seek(0, Deno.SeekMode.Current);
-    if (mine.ino === named.ino && mine.dev === named.dev && named.size >= at) return undefined;
-    return await Deno.open(path, { read: true });
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const mine = await file.stat();
+  const named = await ifPresent(Deno.stat(path), undefined);
+  if (named === undefined) return undefined;
+  const at = await file.seek(0, Deno.SeekMode.Current);
+  if (mine.ino === named.ino && mine.dev === named.dev && named.size >= at) return undefined;
+  return await ifPresent(Deno.open(path, { read: true }), undefined);
 }
 
 function pause(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { HostsEntry } from "../../src/model/hosts.ts";
 import { entry } from "./support/helper.ts";
+import { LineProcess } from "./support/line_process.ts";
 import { BINARY, binaryIsThere, Machine, until } from "./support/machine.ts";
 import { addUsers, COPY, DEMO, installCopy, STRANGER } from "./support/users.ts";
 
@@ -26,20 +27,7 @@ function test(name: string, fn: (machine: Machine) => Promise<void>): void {
 }
 
 /** A svc-like process with a keeper. */
-class Keeper {
-  readonly #child: Deno.ChildProcess;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #reader: ReadableStreamDefaultReader<string>;
-  readonly #errors: Promise<string>;
-  #rest = "";
-
-  private constructor(child: Deno.ChildProcess) {
-    this.#child = child;
-    this.#writer = child.stdin.getWriter();
-    this.#reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    this.#errors = new Response(child.stderr).text();
-  }
-
+class Keeper extends LineProcess {
   static async start(
     machine: Machine,
     options: { user?: typeof DEMO; command?: string[]; version?: string } = {},
@@ -65,26 +53,8 @@ class Keeper {
     return keeper;
   }
 
-  get pid(): number {
-    return this.#child.pid;
-  }
-
-  async line(): Promise<Record<string, unknown> | undefined> {
-    for (;;) {
-      const end = this.#rest.indexOf("\n");
-      if (end !== -1) {
-        const line = this.#rest.slice(0, end);
-        this.#rest = this.#rest.slice(end + 1);
-        return JSON.parse(line);
-      }
-      const { done, value } = await this.#reader.read();
-      if (done) return undefined;
-      this.#rest += value;
-    }
-  }
-
   async order(op: string, more: Record<string, unknown> = {}): Promise<void> {
-    await this.#writer.write(new TextEncoder().encode(`${JSON.stringify({ op, ...more })}\n`));
+    await this.send(`${JSON.stringify({ op, ...more })}\n`);
   }
 
   async ask(op: string, more: Record<string, unknown> = {}): Promise<Record<string, unknown>> {
@@ -106,24 +76,18 @@ class Keeper {
 
   async close(): Promise<void> {
     assert.deepEqual(await this.ask("close"), { op: "close", result: null });
-    await this.ended();
+    await this.end();
   }
 
-  async kill(): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.ended();
-  }
-
-  async ended(): Promise<void> {
-    await this.#writer.close().catch(() => {});
-    while (await this.line() !== undefined);
-    await this.#child.status;
-    await this.#errors;
+  /** Kills it with -9 and waits for its end. */
+  async killNow(): Promise<void> {
+    this.kill("SIGKILL");
+    await this.end();
   }
 
   async #peek(): Promise<string> {
     const timeout = new Promise<string>((resolve) => setTimeout(() => resolve(""), 100));
-    return await Promise.race([this.#errors, timeout]);
+    return await Promise.race([this.errors, timeout]);
   }
 }
 
@@ -160,7 +124,7 @@ test("killed with -9: the helper sees the end of input and restores", async (mac
     const keeper = await Keeper.ready(machine, user === undefined ? {} : { user });
     await keeper.apply(WEB);
     const helper = await keeper.helperPid();
-    await keeper.kill();
+    await keeper.killNow();
     await until("the helper is gone", () => !isAlive(helper));
     assert.equal(await machine.read("/etc/hosts"), HOSTS);
   }
@@ -196,7 +160,7 @@ test("both killed with -9: the next helper cleans up", async (machine) => {
   const helper = await keeper.helperPid();
   // Stopped first, so that it cannot see its parent go.
   Deno.kill(helper, "SIGSTOP");
-  await keeper.kill();
+  await keeper.killNow();
   Deno.kill(helper, "SIGKILL");
   await until("the helper is gone", () => !isAlive(helper));
   assert.ok(await hasBlock(machine, 0, "web.demo"));
@@ -268,10 +232,10 @@ test("leaves two users' sessions alone with each other", async (machine) => {
 test("refuses a helper of another version, and says what to do without one", async (machine) => {
   const old = await Keeper.start(machine, { version: "99.0.0" });
   assert.match(JSON.stringify(await old.line()), /is version \d+\.\d+\.\d+\S*, this is 99\.0\.0/);
-  await old.ended();
+  await old.end();
   const none = await Keeper.start(machine, { command: ["/nowhere/czfwd", "helper"] });
   assert.match(JSON.stringify(await none.line()), /Cannot start the helper/);
-  await none.ended();
+  await none.end();
   assert.equal(await machine.read("/etc/hosts"), HOSTS);
 });
 
@@ -281,7 +245,7 @@ test("says so when the file cannot be restored", async (machine) => {
   await machine.sh("mount --bind /etc/hosts /etc/hosts; mount -o remount,bind,ro /etc/hosts");
   const answer = await keeper.ask("close");
   assert.match(String(answer["error"]), /Cannot write \/etc\/hosts: it is on a read-only/);
-  await keeper.ended();
+  await keeper.end();
   await machine.sh("umount /etc/hosts");
   const next = await Keeper.ready(machine);
   await next.close();
