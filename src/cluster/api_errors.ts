@@ -1,5 +1,5 @@
 import { CzctlError, messageOf } from "../model/errors.ts";
-import { DialError } from "../platform/tcp.ts";
+import { DIAL_HINT, DialError } from "../platform/tcp.ts";
 
 /** What a request was for, for the words of its error. */
 export interface RequestSubject {
@@ -113,26 +113,15 @@ export function readStatus(body: string): { reason: string; message: string; cod
   return { reason: "", message: line.startsWith("<") ? "" : line.slice(0, 200) };
 }
 
-const UNREACHABLE_HINT: Record<DialError["kind"], (cluster: ClusterLabel) => string> = {
-  refused: () => "Is the cluster running, and its tunnel or VPN up?",
-  name_unknown: () => "Check the server's name in the kubeconfig, and that the VPN is up",
-  timeout: () => "Check the network and the VPN",
-  unroutable: () => "Check the network and the VPN",
-  proxy: () => "Check proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY",
-  certificate_untrusted: () =>
-    "Check certificate-authority in the kubeconfig; a cluster made anew has a new one",
-  certificate_expired: () => "Check this machine's clock, or renew the server's certificate",
-  certificate_name: () => "Set tls-server-name in the kubeconfig to a name in the certificate",
-  tls: (cluster) => `Is ${cluster.server} an API server?`,
-  closed: (cluster) => `Check with: kubectl --context ${cluster.context} version`,
-};
-
 /** Makes the CzctlError `unreachable` for a connection that failed; anything else comes back as it is. */
 export function connectionError(cluster: ClusterLabel, error: unknown): unknown {
   if (!(error instanceof DialError)) return error;
   return new CzctlError(
     "unreachable",
     `Cannot reach the cluster ${cluster.server}: ${messageOf(error)}`,
-    { hint: UNREACHABLE_HINT[error.kind](cluster), cause: error },
+    {
+      hint: DIAL_HINT[error.kind] ?? `Check with: kubectl --context ${cluster.context} version`,
+      cause: error,
+    },
   );
 }

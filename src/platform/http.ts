@@ -1,10 +1,10 @@
 import { Buffer } from "node:buffer";
 import { createGunzip } from "node:zlib";
 import type { ApiTarget } from "../model/api_target.ts";
-import { dial, explainTls } from "./dial.ts";
-import { BodyFraming, parseHead, type ResponseHead } from "./http_wire.ts";
+import { dialWithin } from "./dial.ts";
+import { BodyFraming, parseHead, requestHead, type ResponseHead } from "./http_wire.ts";
 import { DialError, hostPort } from "./tcp.ts";
-import type { Wire } from "./wire.ts";
+import { Wire } from "./wire.ts";
 
 /**
  * A small HTTP/1.1 client for API servers, over sockets of its own.
@@ -84,23 +84,14 @@ export class HttpClient {
         request.signal?.throwIfAborted();
       }
     }
-    const socket = await dial(target, {
-      deadlineMs: request.dialDeadlineMs ?? DIAL_MS,
-      ...(request.signal ? { signal: request.signal } : {}),
-    });
+    const deadlineMs = request.dialDeadlineMs ?? DIAL_MS;
+    const socket = new Wire(await dialWithin(target, deadlineMs, request.signal));
     if (this.#closed || request.signal?.aborted) {
       socket.destroy();
       request.signal?.throwIfAborted();
       throw new DialError("closed", "the client is closed");
     }
-    try {
-      return await this.#exchange(socket, target, key, request);
-    } catch (error) {
-      if (target.tls && error instanceof DialError && error.kind === "closed") {
-        throw await explainTls(target, request.dialDeadlineMs ?? DIAL_MS) ?? error;
-      }
-      throw error;
-    }
+    return await this.#exchange(socket, target, key, request);
   }
 
   /** Drops pooled connections: after sleep or a change of network they may be dead. */
@@ -329,22 +320,16 @@ class Exchange {
 }
 
 function requestBytes(target: ApiTarget, request: HttpRequest): Uint8Array {
-  const lines = [
-    `${request.method ?? "GET"} ${target.basePath}${request.path} HTTP/1.1`,
-    `host: ${hostPort(target)}`,
-    "accept-encoding: gzip",
-  ];
-  const add = (name: string, value: string) => {
-    if (/[\r\n\0]/.test(name + value)) {
-      throw new DialError("closed", `header "${name}" holds a line break`);
-    }
-    lines.push(`${name}: ${value}`);
-  };
-  for (const [name, value] of Object.entries(target.headers)) add(name, value);
-  for (const [name, value] of target.repeatedHeaders ?? []) add(name, value);
-  for (const [name, value] of Object.entries(request.headers ?? {})) add(name, value);
-  if (request.body !== undefined) lines.push(`content-length: ${Buffer.byteLength(request.body)}`);
-  return Buffer.from(`${lines.join("\r\n")}\r\n\r\n${request.body ?? ""}`);
+  const { body } = request;
+  const head = requestHead(request.method ?? "GET", `${target.basePath}${request.path}`, [
+    ["host", hostPort(target)],
+    ["accept-encoding", "gzip"],
+    ...Object.entries(target.headers),
+    ...(target.repeatedHeaders ?? []),
+    ...Object.entries(request.headers ?? {}),
+    ...(body === undefined ? [] : [["content-length", `${Buffer.byteLength(body)}`] as const]),
+  ]);
+  return Buffer.from(head + (body ?? ""));
 }
 
 /** Connections are shared only where everything that makes them is equal. */

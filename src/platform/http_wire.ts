@@ -1,7 +1,31 @@
 import { Buffer } from "node:buffer";
+import { DialError } from "./tcp.ts";
+
+/**
+ * The text of a request's head. Throws DialError when something would break
+ * out of its line.
+ */
+export function requestHead(
+  method: string,
+  path: string,
+  headers: readonly (readonly [name: string, value: string])[],
+): string {
+  const lines = [
+    `${method} ${path} HTTP/1.1`,
+    ...headers.map(([name, value]) => `${name}: ${value}`),
+  ];
+  // deno-lint-ignore no-control-regex
+  const broken = lines.findIndex((line) => /[\x00-\x08\x0a-\x1f\x7f]/.test(line));
+  if (broken >= 0) {
+    const what = broken === 0 ? "the path" : `header "${headers[broken - 1]![0]}"`;
+    throw new DialError("closed", `${what} holds a control character`);
+  }
+  return lines.join("\r\n") + "\r\n\r\n";
+}
 
 export interface ResponseHead {
   readonly status: number;
+  /** Names in lower case; repeated ones joined by ", ". */
   readonly headers: ReadonlyMap<string, string>;
   readonly keepAlive: boolean;
 }
@@ -31,7 +55,7 @@ export function parseHead(data: Buffer): { head: ResponseHead; rest: Buffer } | 
   const status = Number(match[2]);
   const rest = data.subarray(end + 4);
   // 100 Continue and the like: the real head follows.
-  if (status >= 100 && status < 200) return parseHead(rest);
+  if (status >= 100 && status < 200 && status !== 101) return parseHead(rest);
   const connection = headers.get("connection")?.toLowerCase() ?? "";
   const keepAlive = match[1] === "1" ? connection !== "close" : connection === "keep-alive";
   return { head: { status, headers, keepAlive }, rest };

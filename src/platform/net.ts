@@ -19,6 +19,11 @@ export interface ByteConn {
   close(): void;
 }
 
+/** Writes everything, however the connection cuts it up. */
+export async function writeAll(conn: ByteConn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+}
+
 /** A TCP connection that can still become a TLS one. */
 export interface TcpConn extends ByteConn {
   /**
@@ -378,23 +383,5 @@ export function bindFailure(error: unknown): BindFailure {
   if (code === "EADDRINUSE") return "in_use";
   if (code === "EACCES" || code === "EPERM") return "permission";
   if (code === "EADDRNOTAVAIL") return "address";
-  return "other";
-}
-
-/** What kind of failure a dial ended with, for one sentence to the user. */
-export function dialFailure(
-  error: unknown,
-): "refused" | "reset" | "timeout" | "name" | "tls" | "other" {
-  if (error instanceof Deno.errors.ConnectionRefused) return "refused";
-  if (error instanceof Deno.errors.ConnectionReset) return "reset";
-  if (error instanceof Deno.errors.TimedOut) return "timeout";
-  const code = Reflect.get(Object(error), "code");
-  if (code === "ECONNREFUSED") return "refused";
-  if (code === "ECONNRESET") return "reset";
-  if (code === "ETIMEDOUT") return "timeout";
-  if (code === "ENOTFOUND" || code === "EAI_AGAIN") return "name";
-  const text = error instanceof Error ? error.message : String(error);
-  if (/lookup address|name or service|resolve/i.test(text)) return "name";
-  if (/certificate|tls|handshake/i.test(text)) return "tls";
   return "other";
 }

@@ -21,6 +21,20 @@ export type DialFailure =
   | "tls"
   | "closed";
 
+/** What to look at next, for each kind that says enough by itself. */
+export const DIAL_HINT: Readonly<Partial<Record<DialFailure, string>>> = {
+  refused: "Is the cluster running, and its tunnel or VPN up?",
+  name_unknown: "Check the server's name in the kubeconfig, and that the VPN is up",
+  timeout: "Check the network and the VPN",
+  unroutable: "Check the network and the VPN",
+  proxy: "Check proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY",
+  certificate_untrusted:
+    "Check certificate-authority in the kubeconfig; a cluster made anew has a new one",
+  certificate_expired: "Check this machine's clock, or renew the server's certificate",
+  certificate_name: "Set tls-server-name in the kubeconfig to a name in the certificate",
+  tls: "Check that the kubeconfig's server is an API server",
+};
+
 /** `host:port`, with brackets around an IPv6 address. */
 export function hostPort(target: { readonly host: string; readonly port: number }): string {
   return `${target.host.includes(":") ? `[${target.host}]` : target.host}:${target.port}`;

@@ -1,4 +1,4 @@
-import type { Socket } from "node:net";
+import { type ByteConn, writeAll } from "./net.ts";
 
 /** What hears of a connection; one at a time. */
 export interface WireListener {
@@ -7,26 +7,12 @@ export interface WireListener {
   end(error?: Error): void;
 }
 
-/** A byte stream to a server, over whichever API could open it. */
-export interface Wire {
-  /** Sends in order, without waiting; a failure is told to the listener. */
-  write(data: Uint8Array): void;
-  /** Replaces the listener. */
-  listen(listener: WireListener): void;
-  /** Stops and goes on reading, for back-pressure. */
-  pause(): void;
-  resume(): void;
-  /** Closes at once; the listener hears nothing more. */
-  destroy(): void;
-  readonly destroyed: boolean;
-}
-
 /** Bytes asked for at once: two TLS records. */
 const READ_SIZE = 32_768;
 
-/** A connection of Deno's own API. */
-export class DenoWire implements Wire {
-  readonly #conn: Deno.Conn;
+/** A connection that tells of what comes, for a server that may speak at any time. */
+export class Wire {
+  readonly #conn: ByteConn;
   #listener: WireListener | undefined;
   #paused = false;
   #reading = false;
@@ -34,22 +20,24 @@ export class DenoWire implements Wire {
   #ended: { readonly error?: Error } | undefined;
   destroyed = false;
 
-  constructor(conn: Deno.Conn) {
+  constructor(conn: ByteConn) {
     this.#conn = conn;
   }
 
+  /** Sends in order, without waiting; a failure is told to the listener. */
   write(data: Uint8Array): void {
-    this.#writing = this.#writing.then(async () => {
-      for (let at = 0; at < data.length;) at += await this.#conn.write(data.subarray(at));
-    }).catch((error) => this.#end(error));
+    this.#writing = this.#writing.then(() => writeAll(this.#conn, data))
+      .catch((error) => this.#end(error));
   }
 
+  /** Replaces the listener. */
   listen(listener: WireListener): void {
     this.#listener = listener;
     if (this.#ended) listener.end(this.#ended.error);
     else this.#read();
   }
 
+  /** Stops and goes on reading, for back-pressure. */
   pause(): void {
     this.#paused = true;
   }
@@ -59,15 +47,12 @@ export class DenoWire implements Wire {
     this.#read();
   }
 
+  /** Closes at once; the listener hears nothing more. */
   destroy(): void {
     if (this.destroyed) return;
     this.destroyed = true;
     this.#listener = undefined;
-    try {
-      this.#conn.close();
-    } catch {
-      // Closed by a failure.
-    }
+    this.#conn.close();
   }
 
   async #read(): Promise<void> {
@@ -91,54 +76,6 @@ export class DenoWire implements Wire {
 
   #end(error?: Error): void {
     if (this.#ended || this.destroyed) return;
-    this.#ended = error ? { error } : {};
-    this.#listener?.end(error);
-  }
-}
-
-/** A node:tls socket, for what Deno's own API cannot do. */
-export class NodeWire implements Wire {
-  readonly #socket: Socket;
-  #listener: WireListener | undefined;
-  #ended: { readonly error?: Error } | undefined;
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.on("data", (chunk: Uint8Array) => this.#listener?.data(chunk));
-    socket.on("error", (error: Error) => this.#end(error));
-    socket.on("end", () => this.#end());
-    socket.on("close", () => this.#end());
-  }
-
-  get destroyed(): boolean {
-    return this.#socket.destroyed;
-  }
-
-  write(data: Uint8Array): void {
-    this.#socket.write(data);
-  }
-
-  listen(listener: WireListener): void {
-    this.#listener = listener;
-    if (this.#ended) listener.end(this.#ended.error);
-    else this.#socket.resume();
-  }
-
-  pause(): void {
-    this.#socket.pause();
-  }
-
-  resume(): void {
-    this.#socket.resume();
-  }
-
-  destroy(): void {
-    this.#listener = undefined;
-    this.#socket.destroy();
-  }
-
-  #end(error?: Error): void {
-    if (this.#ended) return;
     this.#ended = error ? { error } : {};
     this.#listener?.end(error);
   }

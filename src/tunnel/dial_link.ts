@@ -2,21 +2,17 @@ import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
 import type { Clock } from "../model/clock.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
-import type { ByteConn } from "../platform/net.ts";
+import { requestHead } from "../platform/http_wire.ts";
+import { type ByteConn, writeAll } from "../platform/net.ts";
+import { hostPort } from "../platform/tcp.ts";
+import { untilAborted } from "../platform/until_aborted.ts";
 import { createHash, randomBytes } from "node:crypto";
 import { ChannelsLink } from "./channels_link.ts";
 import { dial } from "./dial.ts";
 import { TunnelError } from "./errors.ts";
 import { SpdyLink } from "./spdy_link.ts";
 import { type Link, type PodRef, type TransportKind, TRANSPORTS } from "./transport.ts";
-import {
-  type HttpAnswer,
-  parseStatus,
-  readAnswer,
-  readBody,
-  requestText,
-  writeAll,
-} from "./upgrade.ts";
+import { type HttpAnswer, parseStatus, readAnswer, readBody } from "./upgrade.ts";
 
 export interface LinkDialerOptions {
   readonly targets: ApiTargetSource;
@@ -195,30 +191,27 @@ async function upgrade(
   const path = `${target.basePath}/api/v1/namespaces/${encodeURIComponent(pod.namespace)}/pods/${
     encodeURIComponent(pod.name)
   }/portforward${kind === "channels" ? `?ports=${port}` : ""}`;
-  const host = target.host.includes(":") ? `[${target.host}]` : target.host;
   const key = randomBytes(16).toString("base64");
-  await writeAll(
-    conn,
-    requestText(kind === "spdy" ? "POST" : "GET", path, [
-      ["Host", `${host}:${target.port}`],
-      ...Object.entries(target.headers),
-      ...(target.repeatedHeaders ?? []),
-      ["User-Agent", "czctl"],
-      ["Connection", "Upgrade"],
-      ...(kind === "spdy"
-        ? [
-          ["Upgrade", "SPDY/3.1"],
-          ["X-Stream-Protocol-Version", "portforward.k8s.io"],
-          ["Content-Length", "0"],
-        ] as const
-        : [
-          ["Upgrade", "websocket"],
-          ["Sec-WebSocket-Version", "13"],
-          ["Sec-WebSocket-Key", key],
-          ["Sec-WebSocket-Protocol", SUBPROTOCOL[kind]],
-        ] as const),
-    ]),
-  );
+  const head = requestHead(kind === "spdy" ? "POST" : "GET", path, [
+    ["Host", hostPort(target)],
+    ...Object.entries(target.headers),
+    ...(target.repeatedHeaders ?? []),
+    ["User-Agent", "czctl"],
+    ["Connection", "Upgrade"],
+    ...(kind === "spdy"
+      ? [
+        ["Upgrade", "SPDY/3.1"],
+        ["X-Stream-Protocol-Version", "portforward.k8s.io"],
+        ["Content-Length", "0"],
+      ] as const
+      : [
+        ["Upgrade", "websocket"],
+        ["Sec-WebSocket-Version", "13"],
+        ["Sec-WebSocket-Key", key],
+        ["Sec-WebSocket-Protocol", SUBPROTOCOL[kind]],
+      ] as const),
+  ]);
+  await writeAll(conn, new TextEncoder().encode(head));
   const answer = await readAnswer(conn);
   if (answer.status !== 101) throw await refusal(conn, answer, pod);
   const upgraded = (answer.headers.get("upgrade") ?? "").toLowerCase();
@@ -306,13 +299,4 @@ function unsupported(reason: string): TunnelError {
 function oneLine(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replace(/[\x00-\x1f\x7f]+/g, " ").trim().slice(0, 200);
-}
-
-function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = () => reject(signal.reason);
-    if (signal.aborted) return onAbort();
-    signal.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", onAbort));
-  });
 }

@@ -9,6 +9,7 @@ import { proxyFromEnv } from "../../src/cluster/proxy_env.ts";
 import { CzctlError } from "../../src/model/errors.ts";
 import { silentLogger } from "../../src/model/log.ts";
 import { Answer, type RecordedRequest, TestApi } from "./api_server.ts";
+import { TestAuthority } from "./certificates.ts";
 import { FakeClock } from "./fake_clock.ts";
 
 async function withApi(work: (api: TestApi) => Promise<void>): Promise<void> {
@@ -434,6 +435,12 @@ Deno.test("client certificates are sent, with and without another server name", 
       );
       await opened.close();
     }
+    const strange = await api.open({
+      user: { "client-certificate-data": btoa(pair.cert), "client-key-data": btoa(pair.key) },
+      cluster: { "certificate-authority-data": btoa(new TestAuthority().cert) },
+    });
+    await assert.rejects(strange.probe(), /certificate is not signed by a trusted authority$/);
+    await strange.close();
   });
 });
 

@@ -126,7 +126,7 @@ Deno.test("dial names what is wrong with an address", async () => {
     ),
     (error) =>
       error instanceof TunnelError && error.fault === "unreachable" &&
-      /connection refused/.test(error.message) && error.hint !== undefined,
+      /connection to 127\.0\.0\.1:\d+ refused$/.test(error.message) && error.hint !== undefined,
   );
 });
 
@@ -270,7 +270,8 @@ Deno.test("A proxy that refuses is named", async () => {
         { host: "x", port: 1, basePath: "", headers: {}, proxyUrl: `http://127.0.0.1:${port}` },
         AbortSignal.timeout(3000),
       ),
-      (error) => error instanceof TunnelError && /answered 407/.test(error.message),
+      (error) =>
+        error instanceof TunnelError && /refused with "HTTP\/1\.1 407 /.test(error.message),
     );
   } finally {
     await proxy.close();
