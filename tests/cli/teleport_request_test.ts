@@ -33,8 +33,8 @@ const flags: [string, Partial<TeleportRequest>][] = [
   ["-f e --export=true", { envFile: "e", exportVariables: true }],
   ["-f e --force", { envFile: "e", force: true }],
   ["-f e --on-change reload", { envFile: "e", onChange: "reload" }],
-  ["-c app", { container: "app" }],
-  ["--container app", { container: "app" }],
+  ["-f e -c app", { envFile: "e", container: "app" }],
+  ["-f e --container app", { envFile: "e", container: "app" }],
   ["--exclude a --exclude b*", { exclude: ["a", "b*"] }],
   ["--only a --only b", { only: ["a", "b"] }],
   ["-l tier=front", { labelSelector: "tier=front" }],
@@ -67,6 +67,9 @@ const usageErrors: [string, RegExp][] = [
   ["deployment web -m json", /--format needs an environment file/],
   ["deployment web --on-change x", /--on-change needs an environment file/],
   ["deployment web --force", /--force needs an environment file/],
+  ["deployment web --export=false", /--export needs an environment file/],
+  ["deployment web -c app", /--container needs an environment file or a program/],
+  ["namespace shop -c app", /namespace has no environment for -c/],
   ["deployment web -f e --export=maybe", /"true" or "false"/],
   ["namespace shop -n tools", /Two namespaces are named/],
   ["namespace shop -f env.sh", /namespace has no environment/],
@@ -89,4 +92,13 @@ for (const [line, message] of usageErrors) {
 Deno.test("teleport refuses a -- with nothing behind it", () => {
   assert.throws(() => request("deploy/web", []), /No program is named behind --/);
   assert.equal(request("deploy/web", ["npm", "start"]).name, "web");
+});
+
+Deno.test("teleport takes a container for a program alone, and says what else one is for", () => {
+  assert.equal(request("deploy/web -c app", ["npm", "start"]).container, "app");
+  assert.throws(() => request("deploy/web -c app"), {
+    code: "usage",
+    exitCode: 2,
+    hint: "Name one: czctl teleport deployment web -c app -f FILE",
+  });
 });

@@ -48,7 +48,7 @@ export function teleportRequest(
     );
   }
   if (options.envFile === undefined) {
-    for (const flag of ["format", "onChange", "force"] as const) {
+    for (const flag of ["format", "export", "onChange", "force"] as const) {
       if (options[flag] === undefined) continue;
       const spelled = flag === "onChange" ? "--on-change" : `--${flag}`;
       throw usage(`${spelled} needs an environment file`, "Name one with -f FILE");
@@ -60,10 +60,22 @@ export function teleportRequest(
       `To have both: czctl teleport namespace ${name} -a ${options.namespace}`,
     );
   }
-  if (kind === "namespace" && options.envFile !== undefined) {
+  if (kind === "namespace") {
+    for (const flag of ["envFile", "container"] as const) {
+      if (options[flag] === undefined) continue;
+      throw usage(
+        `A namespace has no environment for ${flag === "envFile" ? "-f" : "-c"}`,
+        "Name a workload instead: czctl teleport deployment NAME -f FILE",
+      );
+    }
+  }
+  if (
+    options.container !== undefined && options.envFile === undefined &&
+    context.program === undefined
+  ) {
     throw usage(
-      "A namespace has no environment for -f",
-      "Name a workload instead: czctl teleport deployment NAME -f FILE",
+      "--container needs an environment file or a program, whose environment it chooses",
+      `Name one: czctl teleport ${kind} ${name} -c ${options.container} -f FILE`,
     );
   }
   return {
