@@ -1,15 +1,7 @@
-import { resolve } from "node:path";
-import type {
-  EnvFileInfo,
-  ReachabilityInfo,
-  SessionInfo,
-  TeleportRequest,
-  WorkloadRef,
-} from "../model/control.ts";
+import type { EnvFileInfo, SessionInfo, TeleportRequest } from "../model/control.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/log.ts";
-import { type Cluster, openCluster } from "../cluster/cluster.ts";
 import type { Discovery } from "../cluster/discovery.ts";
 import type { EnvFileRecord } from "../envfile/file.ts";
 import { TunnelEngine } from "../tunnel/engine.ts";
@@ -19,9 +11,8 @@ import type { Claims } from "./claims.ts";
 import type { Emit } from "./emit.ts";
 import { Forwarder } from "./forwarder.ts";
 import type { HostsBoard } from "./hosts_board.ts";
-import { checkDomains } from "./domains.ts";
 import { outsideNames } from "./outside.ts";
-import type { PlanOptions } from "./plan.ts";
+import { Reachability } from "./reachability.ts";
 import { refuseCollision, refuseNoServices, refuseNothingTunnelled, whereOf } from "./refusals.ts";
 import type { Relays } from "./rooms.ts";
 import type { OpenedAs } from "./asked_otherwise.ts";
@@ -29,6 +20,14 @@ import { before } from "./deadline.ts";
 import { describeOpened } from "./describe.ts";
 import { SessionEnvironment } from "./session_environment.ts";
 import type { SessionStore } from "./store.ts";
+import {
+  kubeconfigOf,
+  lookUp,
+  namedNamespaces,
+  planOptions,
+  type SessionIdentity,
+  type SessionSubject,
+} from "./subject.ts";
 
 /** The first full picture of a namespace must be there within this, in ms. */
 const DISCOVERY_DEADLINE_MS = 30_000;
@@ -47,13 +46,6 @@ export interface SessionDeps {
   readonly onReleased: (sessionId: string) => void;
 }
 
-/** What tells two sessions apart: the same workload of the same cluster is the same session. */
-export interface SessionIdentity {
-  readonly clusterId: string;
-  readonly workload: WorkloadRef;
-  readonly domain: string;
-}
-
 /** What `teleport` opens and `session close` ends. */
 export class Session {
   #state: SessionInfo["state"] = "opening";
@@ -63,22 +55,22 @@ export class Session {
   /** Set once it is written. */
   #environment: SessionEnvironment | undefined;
   #envRecord: EnvFileRecord | undefined;
-  #health: ReachabilityInfo = { reachable: true };
+  readonly #reachability: Reachability;
   readonly #createdAt: string;
-  readonly #notes: string[] = [];
+  readonly #notes: string[];
   readonly #log: Logger;
   #closing: Promise<void> | undefined;
 
   private constructor(
     readonly id: string,
-    readonly identity: SessionIdentity,
-    private readonly cluster: Cluster,
-    private readonly namespaces: readonly string[] | "all",
+    private readonly subject: SessionSubject,
     private readonly request: TeleportRequest,
     private readonly deps: SessionDeps,
   ) {
     this.#createdAt = new Date(deps.clock.now()).toISOString();
     this.#log = deps.log.with({ session: id });
+    this.#reachability = new Reachability(deps.clock, this.#log);
+    this.#notes = [...subject.notes];
   }
 
   /**
@@ -92,37 +84,11 @@ export class Session {
     deps: SessionDeps,
     signal: AbortSignal,
   ): Promise<Session> {
-    checkDomains(request);
-    const cluster = await openCluster({
-      ...(request.kubeconfig === undefined ? {} : { kubeconfig: request.kubeconfig }),
-      ...(request.context === undefined ? {} : { context: request.context }),
-      env: { ...request.env },
-      cwd: request.cwd,
-      home: request.env["HOME"] ?? deps.home,
-      log: deps.log,
-      clock: deps.clock,
-    });
-    try {
-      await cluster.probe({ signal });
-      const namespace = request.kind === "namespace"
-        ? request.name
-        : request.namespace ?? cluster.namespace;
-      const workload = { kind: request.kind, name: request.name, namespace };
-      const { note } = await cluster.lookupWorkload(workload, signal);
-      for (const extra of request.additional ?? []) {
-        await cluster.lookupWorkload({ kind: "namespace", name: extra, namespace: extra }, signal);
-      }
-      const identity = { clusterId: cluster.id, workload, domain: request.domain ?? "" };
-      const namespaces = request.allNamespaces
-        ? "all" as const
-        : [...new Set([namespace, ...(request.additional ?? [])])];
-      const session = new Session(id, identity, cluster, namespaces, request, deps);
-      if (note !== undefined) session.#notes.push(note);
-      return session;
-    } catch (error) {
-      await cluster.close();
-      throw error;
-    }
+    return new Session(id, await lookUp(request, deps, signal), request, deps);
+  }
+
+  get identity(): SessionIdentity {
+    return this.subject.identity;
   }
 
   /** Opens it; on any failure, and when aborted, everything done is undone before it throws. */
@@ -142,7 +108,8 @@ export class Session {
   }
 
   async #open(emit: Emit, signal: AbortSignal): Promise<void> {
-    const { deps, request, cluster } = this;
+    const { deps, request } = this;
+    const { cluster, namespaces } = this.subject;
     const environment = await this.#claimEnvironment(signal);
     await this.#record();
     const engine = new TunnelEngine({
@@ -153,9 +120,11 @@ export class Session {
       ...(request.holdMs === undefined ? {} : { holdMs: request.holdMs }),
     });
     this.#engine = engine;
-    emit({ type: "progress", text: `Reading the services of ${whereOf(this.namespaces)}` });
+    emit({ type: "progress", text: `Reading the services of ${whereOf(namespaces)}` });
     const refusals = Promise.all(
-      this.#namedNamespaces().map((namespace) => cluster.portForwardRefusal(namespace, signal)),
+      namedNamespaces(this.subject).map((namespace) =>
+        cluster.portForwardRefusal(namespace, signal)
+      ),
     );
     refusals.catch(() => {});
     const discovery = this.#discover(engine);
@@ -168,8 +137,8 @@ export class Session {
       () =>
         new CzctlError(
           "unreachable",
-          `Cannot read the services of ${whereOf(this.namespaces)} within 30 s: ${
-            this.#health.reason ?? "no answer"
+          `Cannot read the services of ${whereOf(namespaces)} within 30 s: ${
+            this.#reachability.info.reason ?? "no answer"
           }`,
           {
             hint: "Check the connection to the cluster: kubectl get services",
@@ -179,10 +148,10 @@ export class Session {
     const [ownRefusal, ...otherRefusals] = await refusals;
     if (ownRefusal) throw ownRefusal;
     for (const refusal of otherRefusals) if (refusal) this.#notes.push(refusal.message);
-    const options = this.#planOptions();
+    const options = planOptions(request, this.identity);
     const services = discovery.services;
     refuseNoServices(services, {
-      where: whereOf(this.namespaces),
+      where: whereOf(namespaces),
       namespace: this.identity.workload.namespace,
       selector: request.labelSelector,
     });
@@ -212,7 +181,7 @@ export class Session {
     for (const [name, reason] of (await outside).found) {
       this.#notes.push(`The name ${name} is left out: ${reason}`);
     }
-    refuseNothingTunnelled(this.#forwarder.services(), whereOf(this.namespaces));
+    refuseNothingTunnelled(this.#forwarder.services(), whereOf(namespaces));
     signal.throwIfAborted();
     if (environment) {
       emit({ type: "progress", text: "Computing the environment" });
@@ -231,8 +200,8 @@ export class Session {
   }
 
   #discover(engine: TunnelEngine): Discovery {
-    return this.cluster.discover({
-      namespaces: this.namespaces,
+    return this.subject.cluster.discover({
+      namespaces: this.subject.namespaces,
       ...(this.request.labelSelector === undefined
         ? {}
         : { labelSelector: this.request.labelSelector }),
@@ -244,32 +213,10 @@ export class Session {
             this.#log.error("Cannot follow a change of the cluster", { error: messageOf(error) }),
         );
       },
-      onHealth: (health) => this.#setHealth(health),
+      onHealth: (health) => this.#reachability.note(health),
       onPodGone: (uid) => engine.retirePod(uid),
       onNote: (text) => this.#notes.push(text),
     });
-  }
-
-  #setHealth(health: { reachable: boolean; reason?: string }): void {
-    if (health.reachable === this.#health.reachable && health.reason === this.#health.reason) {
-      return;
-    }
-    const wasReachable = this.#health.reachable;
-    this.#health = {
-      reachable: health.reachable,
-      ...(health.reason === undefined ? {} : { reason: health.reason }),
-      since: health.reachable === wasReachable && this.#health.since !== undefined
-        ? this.#health.since
-        : new Date(this.deps.clock.now()).toISOString(),
-    };
-    if (health.reachable !== wasReachable) {
-      this.#log.warn(
-        health.reachable ? "The cluster is reachable again" : "The cluster is unreachable",
-        {
-          reason: health.reason,
-        },
-      );
-    }
   }
 
   #claimEnvironment(signal: AbortSignal): Promise<SessionEnvironment | undefined> {
@@ -277,7 +224,7 @@ export class Session {
     return SessionEnvironment.claim({
       request: this.request,
       workload,
-      objects: this.cluster.objects,
+      objects: this.subject.cluster.objects,
       addressOf: (service) => this.#forwarder?.addressOf(workload.namespace, service),
       clock: this.deps.clock,
       log: this.#log,
@@ -290,7 +237,7 @@ export class Session {
 
   /** Lets go of a prepared session that is not going to be opened. */
   discard(): Promise<void> {
-    return this.cluster.close();
+    return this.subject.cluster.close();
   }
 
   /** Another session of the same cluster has closed: take what it held. */
@@ -303,7 +250,7 @@ export class Session {
   openedAs(): OpenedAs {
     return {
       request: this.request,
-      namespaces: this.namespaces,
+      namespaces: this.subject.namespaces,
       envFile: this.#environment?.info(),
     };
   }
@@ -313,12 +260,12 @@ export class Session {
     return {
       id: this.id,
       workload: this.identity.workload,
-      context: this.cluster.context,
-      server: this.cluster.server,
-      namespaces: this.namespaces === "all" ? ["*"] : this.namespaces,
+      context: this.subject.cluster.context,
+      server: this.subject.cluster.server,
+      namespaces: this.subject.namespaces === "all" ? ["*"] : this.subject.namespaces,
       createdAt: this.#createdAt,
       state: this.#state,
-      cluster: this.#health,
+      cluster: this.#reachability.info,
       services: this.#forwarder?.services() ?? [],
       ...(envFile === undefined ? {} : { envFile }),
       ...kubeconfigOf(this.request),
@@ -350,7 +297,7 @@ export class Session {
       if (left !== undefined) this.#notes.push(left);
     });
     await attempt(() => this.#engine?.close());
-    await attempt(() => this.cluster.close());
+    await attempt(() => this.subject.cluster.close());
     if (failures.length > 0) throw failures[0];
     await this.deps.store.remove(this.id);
   }
@@ -362,27 +309,9 @@ export class Session {
       pid: this.deps.store.pid,
       createdAt: this.#createdAt,
       workload: this.identity.workload,
-      context: this.cluster.context,
+      context: this.subject.cluster.context,
       ...(this.#envRecord === undefined ? {} : { envFile: this.#envRecord }),
     });
-  }
-
-  #planOptions(): PlanOptions {
-    const { request } = this;
-    return {
-      ownNamespace: this.identity.workload.namespace,
-      exclude: request.exclude ?? [],
-      only: request.only ?? [],
-      bareNames: request.shortNames ?? true,
-      clusterDomain: request.clusterDomain ?? "cluster.local",
-      domain: request.domain,
-      take: request.take ?? [],
-    };
-  }
-
-  /** The workload's own namespace first, then those named with `-a`. */
-  #namedNamespaces(): readonly string[] {
-    return this.namespaces === "all" ? [this.identity.workload.namespace] : this.namespaces;
   }
 }
 
@@ -394,11 +323,4 @@ function tapOf(tap: TapSource, session: string): TapSource {
     },
     open: (connection) => tap.open({ ...connection, session }),
   };
-}
-
-/** Which kubeconfig the session was opened with, so that another folder or terminal finds it. */
-function kubeconfigOf({ kubeconfig, env, cwd }: TeleportRequest): { kubeconfig?: string } {
-  const typed = kubeconfig === undefined ? env["KUBECONFIG"]?.split(":") ?? [] : [kubeconfig];
-  const files = typed.filter((file) => file !== "").map((file) => resolve(cwd, file));
-  return files.length === 0 ? {} : { kubeconfig: files.join(":") };
 }

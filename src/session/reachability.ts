@@ -1,0 +1,37 @@
+import type { Clock } from "../model/clock.ts";
+import type { ReachabilityInfo } from "../model/control.ts";
+import type { Logger } from "../model/log.ts";
+
+/** Whether a session's cluster can be reached, why not, and since when. */
+export class Reachability {
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  #info: ReachabilityInfo = { reachable: true };
+
+  constructor(clock: Clock, log: Logger) {
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  get info(): ReachabilityInfo {
+    return this.#info;
+  }
+
+  /** Takes what discovery says; each change is logged once. */
+  note({ reachable, reason }: { reachable: boolean; reason?: string }): void {
+    const before = this.#info;
+    if (reachable === before.reachable && reason === before.reason) return;
+    this.#info = {
+      reachable,
+      ...(reason === undefined ? {} : { reason }),
+      since: reachable === before.reachable && before.since !== undefined
+        ? before.since
+        : new Date(this.#clock.now()).toISOString(),
+    };
+    if (reachable === before.reachable) return;
+    this.#log.warn(
+      reachable ? "The cluster is reachable again" : "The cluster is unreachable",
+      { reason },
+    );
+  }
+}
