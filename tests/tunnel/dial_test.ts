@@ -70,15 +70,16 @@ Deno.test("dial reaches a cluster with each kind of TLS, without Node's streams"
       conn.close();
     }
     for (
-      const bad of [
-        { ...target, tls: { ...target.tls!, serverName: "wrong.example" } },
-        { ...target, tls: { ...target.tls!, ca: V3_CERT } },
-      ]
+      const [bad, reason] of [
+        [{ serverName: "wrong.example" }, /certificate is not for the name "wrong.example"$/],
+        [{ ca: V3_CERT }, /certificate is not signed by a trusted authority$/],
+      ] as const
     ) {
       await assert.rejects(
-        dial(bad, signal),
+        dial({ ...target, tls: { ...target.tls!, ...bad } }, signal),
         (error) =>
-          error instanceof TunnelError && error.fault === "unreachable" && error.nothingDelivered,
+          error instanceof TunnelError && error.fault === "unreachable" &&
+          error.nothingDelivered && reason.test(error.message),
       );
     }
   }
@@ -127,6 +128,12 @@ Deno.test("dial names what is wrong with an address", async () => {
     (error) =>
       error instanceof TunnelError && error.fault === "unreachable" &&
       /connection to 127\.0\.0\.1:\d+ refused$/.test(error.message) && error.hint !== undefined,
+  );
+  await assert.rejects(
+    dial({ host: "nowhere.invalid", port, basePath: "", headers: {} }, AbortSignal.timeout(9000)),
+    (error) =>
+      error instanceof TunnelError && error.fault === "unreachable" &&
+      /the name "nowhere.invalid" cannot be resolved$/.test(error.message),
   );
 });
 
