@@ -43,10 +43,12 @@ export class ChannelsLink {
   #open(channel: number, port: number): void {
     this.streamsTotal++;
     const forward: Forward = new Forward(this.target, port, this.timings.lingerMs, {
-      data: (block, length) => {
+      data: (block, length, written) => {
         this.bytesDown += length;
         block[HEADROOM - 1] = channel;
-        if (this.wire.writeBlock(block, HEADROOM - 1, HEADROOM + length)) return true;
+        if (this.wire.writeBlock(block, HEADROOM - 1, HEADROOM + length, written)) {
+          return true;
+        }
         this.#waiting.add(forward);
         return false;
       },

@@ -11,18 +11,30 @@ import type { ForwardTarget } from "./target.ts";
 
 /** Free bytes in front of what a pod sent: enough for every frame head (WebSocket 10, SPDY 8). */
 export const HEADROOM = 18;
-/** As much as Node reads at a time. */
-const BLOCK = 65_536;
-/** Up to here a copy is cheaper than a new block. */
+/** What containerd copies at a time (Go's io.Copy): no data frame of a real server is larger. */
+const BLOCK = 32 * 1024;
+/** Up to here a copy is cheaper than a block. */
 const SMALL = 8_192;
+/** Blocks not in use, all connections together: fresh memory costs more than filling it. */
+const spare: Buffer[] = [];
+const SPARES = 64;
+
+function takeBlock(): Buffer {
+  return spare.pop() ?? Buffer.allocUnsafeSlow(HEADROOM + BLOCK);
+}
+
+function giveBack(block: Buffer): void {
+  if (spare.length < SPARES) spare.push(block);
+}
 
 /** The link's side of a connection. */
 export interface ForwardPeer {
   /**
    * `length` bytes from the pod, behind HEADROOM bytes to write a head into, so that
    * head and data go out as one without being joined; false: stop until `resume`.
+   * `written` must be called once the block may be filled again.
    */
-  data(block: Buffer, length: number): boolean;
+  data(block: Buffer, length: number, written: () => void): boolean;
   /** The connection is over; `error` is the text for the error stream. */
   finish(error?: string): void;
   /** A pod socket is full, or no longer: back-pressure for the whole link. */
@@ -63,7 +75,7 @@ export class Forward {
       noDelay: true,
       onread: {
         buffer: () => {
-          this.#block ??= Buffer.allocUnsafeSlow(HEADROOM + BLOCK);
+          this.#block ??= takeBlock();
           return this.#block.subarray(HEADROOM);
         },
         callback: (length) => this.#data(length),
@@ -84,11 +96,15 @@ export class Forward {
 
   #data(length: number): boolean {
     if (this.#over) return true;
-    let block = this.#block!;
-    // The block is the TLS socket's now, unless the little in it can be copied.
-    if (length > SMALL) this.#block = undefined;
-    else block = Buffer.from(block.subarray(0, HEADROOM + length));
-    const more = this.peer.data(block, length);
+    const block = this.#block!;
+    let more: boolean;
+    if (length > SMALL) {
+      // The block is the TLS socket's until it is written.
+      this.#block = undefined;
+      more = this.peer.data(block, length, () => giveBack(block));
+    } else {
+      more = this.peer.data(Buffer.from(block.subarray(0, HEADROOM + length)), length, () => {});
+    }
     if (!more) this.#socket?.pause();
     return true;
   }
@@ -160,6 +176,8 @@ export class Forward {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#congested(false);
+    if (this.#block !== undefined) giveBack(this.#block);
+    this.#block = undefined;
     const socket = this.#socket;
     if (socket && !socket.destroyed) {
       // As Go's Close: what is written still goes out, what arrives is not read any more.

@@ -163,8 +163,9 @@ export class SpdyLink {
         if (!stream) return;
         this.#streams.delete(body.readUInt32BE(0) & 0x7fffffff);
         if (stream.kind !== "data") return;
-        // From the sources, not recorded: a reset is an end of input for containerd, and its next
-        // write to the stream fails.
+        // From the sources, not recorded: a reset is an end of input for containerd, so it goes on
+        // for one more second, and nothing stops its writes meanwhile (moby/spdystream, WriteData
+        // looks at `finished` only for a FIN; containerd, sandbox_portforward_linux.go).
         stream.pair.mute = true;
         stream.pair.ended = true;
         stream.pair.forward?.end();
@@ -242,15 +243,13 @@ export class SpdyLink {
     this.streamsTotal++;
     const dataId = pair.dataId!;
     const forward: Forward = new Forward(this.target, port, this.timings.lingerMs, {
-      data: (block, length) => {
-        if (pair.mute) {
-          forward.abort();
-          return true;
-        }
+      data: (block, length, written) => {
         this.bytesDown += length;
         block.writeUInt32BE(dataId, HEADROOM - 8);
         block.writeUInt32BE(length, HEADROOM - 4);
-        if (this.wire.writeBlock(block, HEADROOM - 8, HEADROOM + length)) return true;
+        if (this.wire.writeBlock(block, HEADROOM - 8, HEADROOM + length, written)) {
+          return true;
+        }
         this.#waiting.add(forward);
         return false;
       },

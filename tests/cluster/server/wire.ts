@@ -6,8 +6,11 @@ import { frameHead, FrameReader, OPCODE } from "./websocket.ts";
 export interface Wire {
   /** False: full, `drain` follows on the socket. */
   write(head: Buffer, body?: Buffer): boolean;
-  /** Writes `block` from `from` to `to`; the bytes before `from` are free for a head. */
-  writeBlock(block: Buffer, from: number, to: number): boolean;
+  /**
+   * Writes `block` from `from` to `to`; the bytes before `from` are free for a head. Calls
+   * `written` when the block is free again, be it that the connection has ended.
+   */
+  writeBlock(block: Buffer, from: number, to: number, written: () => void): boolean;
   end(): void;
 }
 
@@ -22,7 +25,7 @@ export function rawWire(socket: Duplex): Wire {
       socket.uncork();
       return more;
     },
-    writeBlock: (block, from, to) => socket.write(block.subarray(from, to)),
+    writeBlock: (block, from, to, written) => socket.write(block.subarray(from, to), written),
     end: () => void socket.end(),
   };
 }
@@ -37,11 +40,11 @@ export function websocketWire(socket: Duplex): Wire {
       socket.uncork();
       return more;
     },
-    writeBlock(block, from, to) {
+    writeBlock(block, from, to, written) {
       const head = frameHead(OPCODE.binary, to - from);
       const start = from - head.length;
       head.copy(block, start);
-      return socket.write(block.subarray(start, to));
+      return socket.write(block.subarray(start, to), written);
     },
     end() {
       // 1000: normal closure.
