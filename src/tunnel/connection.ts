@@ -45,6 +45,10 @@ export const EARLY_LIMIT = 64 * 1024;
 /** First and largest size of the buffer a program is read into, in bytes. */
 const READ_FIRST = 4 * 1024;
 const READ_MAX = 64 * 1024;
+/** First buffers kept for the next connections: each is memory of its own to the collector. */
+const spareFirst: Uint8Array<ArrayBuffer>[] = [];
+const SPARE_FIRST = 64;
+
 /** Wait between rounds over all pods, in ms: doubled up to the second. */
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 1000;
@@ -176,7 +180,8 @@ export class Connection implements StreamEvents {
   // ---- from the program
 
   async #readLocal(): Promise<void> {
-    let buffer = new Uint8Array(HEAD_ROOM + READ_FIRST);
+    const first = spareFirst.pop() ?? new Uint8Array(HEAD_ROOM + READ_FIRST);
+    let buffer = first;
     // While one buffer is being written the next is filled.
     let other: Uint8Array<ArrayBuffer> | undefined;
     let writing: Promise<void> | undefined;
@@ -213,6 +218,9 @@ export class Connection implements StreamEvents {
       }
     } catch (error) {
       return this.#giveUp(messageOf(error));
+    } finally {
+      // Frames this small are copied when they are sent, so nothing reads it any more.
+      if (spareFirst.length < SPARE_FIRST) spareFirst.push(first);
     }
     this.#localEnded = true;
     if (this.#over) return this.#finishIfWritten();

@@ -9,11 +9,13 @@ const LOW_WATER = 128 * 1024;
 const GATHER_BELOW = 64 * 1024;
 /** Pieces below this are not worth waiting for more. */
 const DEFER_FROM = 4 * 1024;
+/** From here on a write of its own costs less than a copy into a larger one. */
+const DIRECT_FROM = 24 * 1024;
 /** Sizes of a gathering buffer, in bytes: the small one for a trickle. */
 const GATHER_SMALL = 16 * 1024;
 const GATHER_SIZE = 128 * 1024;
 /** Gathering buffers of full size kept for reuse, all links together. */
-const SPARES = 8;
+const SPARES = 40;
 
 interface Chunk {
   bytes: Uint8Array;
@@ -69,7 +71,7 @@ export class DownPump {
     if (this.#closed) return;
     const { length } = bytes;
     const small = length < GATHER_BELOW;
-    const wait = this.busy || more && small && length >= DEFER_FROM;
+    const wait = this.busy || more && length < DIRECT_FROM && length >= DEFER_FROM;
     if (wait && small) {
       this.#gather(bytes);
     } else {

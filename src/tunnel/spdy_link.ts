@@ -58,6 +58,9 @@ const BULK_READS = 4;
 const STUCK_MS = 500;
 /** And while others of it wait it is given up after this long, in ms: no byte of theirs can pass. */
 const STUCK_LOST_MS = 5000;
+/** Bytes for connections given up that a link may bring within a second before it is left. */
+const WASTE = 256 * 1024;
+const WASTE_MS = 1000;
 /** How long after it was held up a link takes no new streams, in ms. */
 const STALL_MEMORY_MS = 1000;
 
@@ -94,8 +97,13 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   /** Streams that were passed bytes with the promise of a flush. */
   readonly #unflushed = new Set<SpdyStream>();
   #passSoon: (() => void) | undefined;
+  /** The read under way is done. */
+  #arrived = false;
   /** Full reads in a row: inside a large transfer. */
   #fullReads = 0;
+  /** Bytes that came for connections given up, since `#wasteFrom`. */
+  #waste = 0;
+  #wasteFrom = 0;
 
   constructor(options: SpdyLinkOptions) {
     this.#options = options;
@@ -275,8 +283,13 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
         }
         const buffer = this.#held === undefined ? this.#buffers.next() : this.#reading!;
         const reading = this.#conn.read(buffer.bytes.subarray(buffer.fill));
-        const holding = this.#held !== undefined || this.#unflushed.size > 0;
-        const count = holding ? await this.#readOrPass(reading) : await reading;
+        if (this.#held !== undefined || this.#unflushed.size > 0) {
+          this.#arrived = false;
+          reading.then(this.#seen, this.#seen);
+          for (let turn = 0; turn < READ_TURNS && !this.#arrived; turn++) await undefined;
+          if (!this.#arrived) this.#passBeforeWaiting();
+        }
+        const count = await reading;
         if (count === null) return this.#lost("the API server closed it");
         this.#fullReads = count >= FULL_READ ? this.#fullReads + 1 : 0;
         this.#health.heard(this.now());
@@ -288,24 +301,18 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     }
   }
 
+  readonly #seen = (): void => {
+    this.#arrived = true;
+  };
+
   /**
-   * Waits for a read while bytes are held back. What the runtime has at hand
-   * arrives within a few microtasks, and goes out together with what is held;
-   * when nothing comes, what is held goes out first, within a large transfer
-   * after a millisecond.
+   * A read has to wait. What the runtime has at hand arrives within a few
+   * microtasks, and goes out together with what is held; when nothing comes,
+   * what is held goes out first, within a large transfer after a millisecond.
    */
-  async #readOrPass(reading: Promise<number | null>): Promise<number | null> {
-    let arrived = false;
-    const seen = () => {
-      arrived = true;
-    };
-    reading.then(seen, seen);
-    for (let turn = 0; turn < READ_TURNS && !arrived; turn++) await undefined;
-    if (!arrived) {
-      if (this.#fullReads < BULK_READS) this.#passAll();
-      else this.#passSoon ??= this.after(1, this.#passLate);
-    }
-    return await reading;
+  #passBeforeWaiting(): void {
+    if (this.#fullReads < BULK_READS) this.#passAll();
+    else this.#passSoon ??= this.after(1, this.#passLate);
   }
 
   #mayHoldMore(buffer: ReadBuffer): boolean {
@@ -346,15 +353,30 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     if (stream === undefined) {
       this.#passHeld();
       const failing = this.#byError.get(id);
-      if (failing !== undefined) failing.errorBytes(bytes, last);
-      else this.#checkId(id);
-      return;
+      if (failing !== undefined) return failing.errorBytes(bytes, last);
+      this.#checkId(id);
+      return this.#wasted(bytes.length);
     }
     if (bytes.length > 0) this.#hold(stream, bytes);
     if (last) {
       this.#passHeld();
       stream.podEnded();
     }
+  }
+
+  /**
+   * The far end goes on sending for a second after a connection was given up
+   * (containerd, whatever it is told): at full speed, before all that new
+   * connections get. So they go elsewhere, and the link ends with its last one.
+   */
+  #wasted(bytes: number): void {
+    const now = this.#health.heardAt;
+    if (now - this.#wasteFrom > WASTE_MS) {
+      this.#wasteFrom = now;
+      this.#waste = 0;
+    }
+    this.#waste += bytes;
+    if (this.#waste > WASTE) this.drain("it still brings what nobody reads any more");
   }
 
   /**
