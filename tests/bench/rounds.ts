@@ -3,6 +3,7 @@ import { type Cluster, deployment, service, startCluster } from "../cluster/mod.
 import type { Kubectl } from "../cluster/kubectl.ts";
 import { type Credentials, type LoadResult, type Measure, PORTS } from "./measures.ts";
 import { argument, family, pssMegabytes } from "./processes.ts";
+import { until } from "../e2e/sandbox.ts";
 import { Czctl, direct, kubectl, NAMESPACE, type Place, type Tool } from "./tools.ts";
 
 const LOAD = new URL("load.mjs", import.meta.url).pathname;
@@ -113,6 +114,20 @@ export interface RoundOptions {
   readonly say: (text: string) => void;
 }
 
+/** How long a stream may go on after its connection has ended, in ms: a second, by containerd. */
+const SETTLE_MS = 5000;
+
+/**
+ * Waits until nothing of the load before is under way any more: the far end goes on sending for a
+ * second after a connection was given up, over the tunnel and at the cost of whoever is next.
+ */
+async function settled(cluster: Cluster): Promise<void> {
+  await until("the load before has ended", async () => {
+    const { links } = await cluster.control.counters();
+    return links.every((link) => link.streams === 0);
+  }, SETTLE_MS);
+}
+
 async function measured(
   options: RoundOptions,
   measure: Measure,
@@ -120,6 +135,7 @@ async function measured(
 ): Promise<LoadResult | undefined> {
   const { gateway = [], pods = [] } = clusterPids(options.cluster);
   try {
+    await settled(options.cluster);
     return await runLoad({
       place: tool.place(measure.port),
       load: measure.load,

@@ -63,6 +63,53 @@ for (const context of ["token", "admin"]) {
         assert.ok(links.length <= 2, `${links.length} links`);
       });
 
+      await t.step(
+        "what an aborted download still brings is left behind with its link",
+        async () => {
+          const lines = await control.counters();
+          const linksBefore = lines.links.length;
+          const beside = await ground.connect(echo);
+          await echoes(beside, "before");
+          const aborted = await ground.connect(source);
+          await drain(aborted, 3_000_000);
+          aborted.close();
+          // Far less than the second for which the pod's side goes on.
+          await until(async () => {
+            const next = await ground.connect(echo);
+            await echoes(next, "next");
+            const { links } = await control.counters();
+            next.close();
+            return links.length > linksBefore;
+          }, "new connections go over another link");
+          await echoes(beside, "still there");
+          beside.close();
+          await until(
+            () => ground.engine.stats().links <= 1,
+            "the link ends with the last one on it",
+          );
+        },
+      );
+
+      await t.step(
+        "nothing of an aborted download is read once nobody else needs its link",
+        async () => {
+          await until(() => ground.engine.stats().streams === 0, "nothing is open");
+          const aborted = await ground.connect(source);
+          await drain(aborted, 3_000_000);
+          const { links: open } = await control.counters();
+          const at = performance.now();
+          aborted.close();
+          const sum = (links: readonly { bytesDown: number }[]) =>
+            links.reduce((bytes, link) => bytes + link.bytesDown, 0);
+          await until(async () => {
+            const { links } = await control.counters();
+            return links.length < open.length || sum(links) < sum(open);
+          }, "the link is closed");
+          assert.ok(performance.now() - at < 900, "before the pod's side has given up by itself");
+          await echoes(await ground.connect(echo), "a new link");
+        },
+      );
+
       await t.step("a reset in the pod ends the connection at once", async () => {
         const client = await ground.connect(resetting);
         await client.write("x");
