@@ -237,6 +237,24 @@ async function hold() {
   process.exit(0);
 }
 
+/** Reads a megabyte and then nothing any more, until its input ends. */
+async function stall() {
+  const socket = connect();
+  let bytes = 0;
+  await new Promise((resolve) =>
+    socket.on("data", (chunk) => {
+      bytes += chunk.length;
+      if (bytes < 1_000_000) return;
+      socket.pause();
+      resolve();
+    })
+  );
+  process.stdout.write(`${JSON.stringify({ amount: 1 })}\n`);
+  process.stdin.resume();
+  await new Promise((resolve) => process.stdin.on("end", resolve));
+  process.exit(0);
+}
+
 const LOADS = {
   download,
   upload,
@@ -246,6 +264,7 @@ const LOADS = {
   echo,
   sequence,
   hold,
+  stall,
 };
 
 const result = await LOADS[spec.load]().catch(fail);

@@ -14,6 +14,7 @@ import { heldMemory, idleMemory, type MemoryRow } from "./memory.ts";
 import { BEGIN, END, report } from "./report.ts";
 import { benchCluster, type LoadedMemory, runRounds, type Sample } from "./rounds.ts";
 import { Czctl } from "./tools.ts";
+import { stalledPrograms, type StalledRow } from "./stalled.ts";
 import { type ScaleRow, scaleStep, STEPS } from "./scale.ts";
 
 const PAGE = new URL("../../docs/performance.md", import.meta.url).pathname;
@@ -24,6 +25,7 @@ const NAMES = [
   "memory",
   "idle",
   "far",
+  "stalled",
   "scale",
 ];
 
@@ -70,6 +72,7 @@ const before = loadavg()[0]!;
 const samples: Sample[] = [];
 const memory: MemoryRow[] = [];
 const far: FarRow[] = [];
+const stalled: StalledRow[] = [];
 const scale: ScaleRow[] = [];
 const failures: string[] = [];
 const afterLoad: LoadedMemory[] = [];
@@ -82,7 +85,7 @@ const anyMeasure = measures.length > 0
   ? MEASURES
   : [];
 
-if (anyMeasure.length > 0 || wants("memory") || wants("far")) {
+if (anyMeasure.length > 0 || wants("memory") || wants("far") || wants("stalled")) {
   await using cluster = await benchCluster();
   for (const credentials of wantedCredentials) {
     if (anyMeasure.length > 0) {
@@ -108,6 +111,10 @@ if (anyMeasure.length > 0 || wants("memory") || wants("far")) {
       say(`${credentials}: a far-away cluster`);
       far.push(...await farAway(cluster, kubectl, credentials));
     }
+    if (wants("stalled")) {
+      say(`${credentials}: beside a program that reads nothing`);
+      stalled.push(...await stalledPrograms(cluster, kubectl, credentials));
+    }
   }
 }
 if (wants("idle")) {
@@ -130,6 +137,7 @@ const text = report({
   memory,
   ...(idle === undefined ? {} : { idle }),
   far,
+  stalled,
   scale,
   failures,
   afterLoad,

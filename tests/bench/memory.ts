@@ -3,7 +3,7 @@ import { type Cluster, scale, startCluster } from "../cluster/mod.ts";
 import type { Kubectl } from "../cluster/kubectl.ts";
 import { type Credentials, PORTS } from "./measures.ts";
 import { pssMegabytes } from "./processes.ts";
-import { CONTEXT, whileHeld } from "./rounds.ts";
+import { CONTEXT, whileOpen } from "./rounds.ts";
 import { Czctl, kubectl, type Tool } from "./tools.ts";
 
 export const HELD = [1, 100, 1000] as const;
@@ -34,9 +34,9 @@ export async function heldMemory(
     const tool = await open();
     try {
       for (const connections of HELD) {
-        const megabytes = await whileHeld(
+        const megabytes = await whileOpen(
           tool.place(PORTS.echo),
-          connections,
+          { load: "hold", connections },
           () => Promise.resolve(pssMegabytes(tool.pids())),
         );
         rows.push({ tool: tool.name, credentials, connections, megabytes });

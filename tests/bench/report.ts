@@ -1,6 +1,7 @@
 /** The results as one page: what `--write` puts into docs/performance.md. */
 import { cpus, totalmem } from "node:os";
 import type { Kubectl } from "../cluster/kubectl.ts";
+import { SHARE_GOAL, type StalledRow } from "./stalled.ts";
 import { DELAY_MS, FAR_GOAL, type FarRow } from "./far.ts";
 import { type Credentials, MEASURES } from "./measures.ts";
 import { HELD, IDLE_SERVICES, type MemoryRow } from "./memory.ts";
@@ -19,6 +20,7 @@ export interface Results {
   /** MB with IDLE_SERVICES services; undefined when not measured. */
   readonly idle?: number;
   readonly far: readonly FarRow[];
+  readonly stalled: readonly StalledRow[];
   readonly scale: readonly ScaleRow[];
   /** Run queue of the machine before the first load and after the last: others' work. */
   readonly load: readonly [number, number];
@@ -47,6 +49,9 @@ export function report(results: Results): string {
   }
   if (results.far.length > 0) {
     parts.push(`### A far-away cluster (${DELAY_MS} ms more each way)`, far(results.far));
+  }
+  if (results.stalled.length > 0) {
+    parts.push("### Beside a program that reads nothing", stalled(results.stalled));
   }
   if (results.memory.length + results.afterLoad.length > 0 || results.idle !== undefined) {
     parts.push("### Memory (sum of PSS over the tool's processes, MB)", memory(results));
@@ -127,6 +132,28 @@ function far(rows: readonly FarRow[]): string {
         row.tool === "czctl" ? `≤ ${FAR_GOAL}` : "",
         row.tool === "czctl" ? metText(row.later, FAR_GOAL, true) : "",
       ]),
+    );
+}
+
+function stalled(rows: readonly StalledRow[]): string {
+  return "Downloads of one service, alone and while another program has a download of the same " +
+    "service open and reads nothing of it. Medians, in turn.\n\n" +
+    table(
+      ["credentials", "tool", "downloads", "alone, MB/s", "beside, MB/s", "share", "goal", "met"],
+      rows.map((row) => {
+        const share = row.beside / row.alone;
+        const judged = row.tool === "czctl";
+        return [
+          row.credentials,
+          row.tool,
+          `${row.connections}`,
+          row.alone.toFixed(0),
+          row.beside.toFixed(0),
+          `${(share * 100).toFixed(0)} %`,
+          judged ? `≥ ${SHARE_GOAL * 100} %` : "",
+          judged ? metText(share, SHARE_GOAL, false) : "",
+        ];
+      }),
     );
 }
 

@@ -64,17 +64,17 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   return JSON.parse(new TextDecoder().decode(stdout));
 }
 
-/** Runs `act` while `connections` are open. */
-export async function whileHeld<T>(
+/** Runs `act` while a load that only keeps connections open (`hold`, `stall`) does so. */
+export async function whileOpen<T>(
   place: Place,
-  connections: number,
+  load: Readonly<Record<string, unknown>>,
   act: () => Promise<T>,
 ): Promise<T> {
-  const child = startLoad({ place, load: { load: "hold", connections } });
+  const child = startLoad({ place, load });
   const reader = child.stdout.getReader();
   try {
     const { done } = await reader.read();
-    if (done) throw new Error(`Cannot open ${connections} connections`);
+    if (done) throw new Error(`The load "${load.load}" cannot open its connections`);
     return await act();
   } finally {
     await child.stdin.close().catch(() => {});
@@ -121,7 +121,7 @@ const SETTLE_MS = 5000;
  * Waits until nothing of the load before is under way any more: the far end goes on sending for a
  * second after a connection was given up, over the tunnel and at the cost of whoever is next.
  */
-async function settled(cluster: Cluster): Promise<void> {
+export async function settled(cluster: Cluster): Promise<void> {
   await until("the load before has ended", async () => {
     const { links } = await cluster.control.counters();
     return links.every((link) => link.streams === 0);
