@@ -1,11 +1,11 @@
 import type { Clock } from "../model/clock.ts";
 import { CzctlError } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
-import type { ClusterService } from "../model/service.ts";
+import { type ClusterService, serviceKey } from "../model/service.ts";
 import type { ApiClient } from "./api_client.ts";
 import type { ApiError } from "./api_errors.ts";
 import { Coalescer } from "./coalesce.ts";
-import { pickSlice } from "./endpoint_slice.ts";
+import { pickSlice, type Slice } from "./endpoint_slice.ts";
 import type { Heartbeat } from "./heartbeat.ts";
 import { pickPod } from "./pod_endpoints.ts";
 import { ServiceIndex } from "./service_index.ts";
@@ -25,6 +25,11 @@ export interface DiscoveryListener {
   onHealth?(health: { readonly reachable: boolean; readonly reason?: string }): void;
   /** No EndpointSlice (or no Pod, where those are watched) names this pod any more. */
   onPodGone?(uid: string): void;
+  /**
+   * An EndpointSlice says that a pod is no longer ready for a Service (`serviceKey`), or is again.
+   * Told at once: its program may be ended before the gathered change is through.
+   */
+  onPodLeaving?(service: string, uid: string, leaving: boolean): void;
   /** Something a user should know: a fallback in use. */
   onNote?(text: string): void;
 }
@@ -218,6 +223,7 @@ class ServiceDiscovery implements Discovery {
       pick: pickSlice,
       onEvent: (key, before, now) => {
         this.#index.setSlice(key, before, now);
+        this.#tellLeaving(before, now);
         this.#changed();
       },
       onDenied: (error) => {
@@ -335,6 +341,18 @@ class ServiceDiscovery implements Discovery {
     if (this.#closed || this.#refused) return;
     if (!this.#isReady && this.#complete()) this.#coalescer.flush();
     else this.#coalescer.poke();
+  }
+
+  #tellLeaving(before: Slice | undefined, now: Slice | undefined): void {
+    const { onPodLeaving } = this.#listener;
+    if (!this.#isReady || onPodLeaving === undefined || !before || !now) return;
+    const was = new Map(before.endpoints.map((endpoint) => [endpoint.pod?.uid, endpoint.ready]));
+    const service = serviceKey({ namespace: now.namespace, name: now.service });
+    for (const { pod, ready } of now.endpoints) {
+      if (pod !== undefined && (was.get(pod.uid) ?? ready) !== ready) {
+        onPodLeaving.call(this.#listener, service, pod.uid, !ready);
+      }
+    }
   }
 
   #complete(): boolean {

@@ -5,6 +5,8 @@ export interface BalancerOptions {
   readonly portName: string;
   /** `sessionAffinity: ClientIP`: how long a client keeps its pod after its last connection, in seconds. */
   readonly affinitySeconds?: number;
+  /** Pods that are no longer ready, whatever the endpoints still say. */
+  readonly leaving: () => ReadonlySet<string> | undefined;
   /** Monotonic time, in ms. */
   readonly now: () => number;
 }
@@ -58,9 +60,13 @@ export class Balancer {
 
   /** Ready pods; terminating ones that still serve only when nothing else is ready. */
   #candidates(): readonly ServiceEndpoint[] {
-    const ready = this.#endpoints.filter((endpoint) => endpoint.ready);
+    const leaving = this.#options.leaving();
+    const stays = ({ podUid }: ServiceEndpoint) => leaving === undefined || !leaving.has(podUid);
+    const ready = this.#endpoints.filter((endpoint) => endpoint.ready && stays(endpoint));
     if (ready.length > 0) return ready;
-    return this.#endpoints.filter((endpoint) => endpoint.serving && endpoint.terminating);
+    return this.#endpoints.filter((endpoint) =>
+      endpoint.serving && (endpoint.terminating || !stays(endpoint))
+    );
   }
 
   #leastBusy(candidates: readonly ServiceEndpoint[]): ServiceEndpoint {

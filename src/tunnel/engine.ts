@@ -65,6 +65,8 @@ export class TunnelEngine {
   readonly #host: ListenerHost;
   readonly #dialer: LinkDialer;
   readonly #listeners = new Set<PodListener>();
+  /** Pods that are no longer ready, by Service. */
+  readonly #leaving = new Map<string, Set<string>>();
   #health: TunnelHealth | undefined;
   readonly #options: TunnelEngineOptions;
   /** Bytes of listeners that are closed by now. */
@@ -101,6 +103,7 @@ export class TunnelEngine {
       holdMs: options.holdMs ?? 10_000,
       pool,
       tap: options.tap,
+      leaving: (service) => this.#leaving.get(service),
       updated: () => this.#dropUnusedSoon(),
       closed: (listener) => this.#forget(listener),
     };
@@ -117,6 +120,21 @@ export class TunnelEngine {
   /** The watch says this pod is gone: its links take no new streams. */
   retirePod(podUid: string): void {
     this.#host.pool.retire(podUid);
+    for (const service of this.#leaving.keys()) this.podLeaves(service, podUid, false);
+  }
+
+  /**
+   * The watch says that this pod is no longer ready for a Service (`namespace/name`), or is again.
+   * New connections of that Service pass it over from now on, before `update` says so.
+   */
+  podLeaves(service: string, podUid: string, leaving: boolean): void {
+    const uids = this.#leaving.get(service);
+    if (leaving) {
+      if (uids === undefined) this.#leaving.set(service, new Set([podUid]));
+      else uids.add(podUid);
+    } else if (uids?.delete(podUid) && uids.size === 0) {
+      this.#leaving.delete(service);
+    }
   }
 
   /** Undefined before the first dial. */

@@ -1,7 +1,7 @@
 import type { Clock } from "../model/clock.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
-import type { ServiceEndpoint } from "../model/service.ts";
+import { type ServiceEndpoint, serviceKey } from "../model/service.ts";
 import type { TapSource } from "../model/tap.ts";
 import { type Acceptor, bindFailure, listenTcp } from "../platform/net.ts";
 import { Balancer } from "./balancer.ts";
@@ -51,6 +51,8 @@ export interface ListenerHost {
   readonly holdMs: number;
   readonly pool: LinkPool;
   readonly tap: TapSource | undefined;
+  /** Pods that leave a Service (`namespace/name`), told before the endpoints are. */
+  leaving(service: string): ReadonlySet<string> | undefined;
   /** The endpoints have changed. */
   updated(listener: PodListener): void;
   closed(listener: PodListener): void;
@@ -88,8 +90,10 @@ export class PodListener implements TunnelListener, ConnectionHost {
       port: options.port,
     });
     this.holdMs = host.holdMs;
+    const service = serviceKey(options.service);
     this.#balancer = new Balancer({
       portName: options.portName,
+      leaving: () => host.leaving(service),
       now: () => host.clock.monotonic(),
       ...(options.affinitySeconds === undefined
         ? {}

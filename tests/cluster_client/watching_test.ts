@@ -213,6 +213,51 @@ Deno.test("after sleep every watch is opened anew at once", async () => {
   }, true);
 });
 
+Deno.test("that a pod is no longer ready is told at once, not with the gathered changes", async () => {
+  const namespace = "sample-project";
+  const slice = (ready: Record<string, boolean>): Raw => ({
+    metadata: {
+      namespace,
+      name: "a-x",
+      resourceVersion: "1",
+      labels: { "kubernetes.io/service-name": "a" },
+    },
+    ports: [{ name: "", port: 8080 }],
+    endpoints: Object.entries(ready).map(([uid, ready]) => ({
+      addresses: ["10.1.0.1"],
+      conditions: { ready, serving: true, terminating: !ready },
+      targetRef: { kind: "Pod", namespace, name: uid, uid },
+    })),
+  });
+  const api = await TestApi.start();
+  api.seed(SERVICES, service("a"));
+  api.seed(SLICES, slice({ one: true, two: true }));
+  // Its time stands still: nothing that is gathered ever comes.
+  const cluster = await api.open({ clock: new FakeClock() });
+  const told: string[] = [];
+  let pictures = 0;
+  try {
+    const discovery = cluster.discover({ namespaces: [namespace] }, {
+      onChange: () => void pictures++,
+      onPodLeaving: (service, uid, leaving) => told.push(`${service} ${uid} ${leaving}`),
+    });
+    await discovery.ready;
+    await open(api);
+    api.change(SLICES, "MODIFIED", slice({ one: false, two: true, three: false }));
+    api.change(SLICES, "MODIFIED", slice({ one: true, two: true, three: true }));
+    await until("both told", () => told.length >= 3);
+    assert.deepEqual(told, [
+      "sample-project/a one true",
+      "sample-project/a one false",
+      "sample-project/a three false",
+    ]);
+    assert.equal(pictures, 1);
+  } finally {
+    await cluster.close();
+    await api.close();
+  }
+});
+
 Deno.test("an expired token is read again while watching, and nothing is reported", async () => {
   const api = await TestApi.start();
   api.seed(SERVICES, service("a"));

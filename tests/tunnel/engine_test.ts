@@ -103,6 +103,26 @@ Deno.test("TunnelEngine leaves a pod that is gone and never asks it again", asyn
   );
 });
 
+Deno.test("TunnelEngine passes over a pod that leaves, before its endpoints say so", async () => {
+  await withBed({ pods: { a: named("a"), b: named("b") } }, async ({ connect, engine }) => {
+    const seen = async () => {
+      const names = new Set<string>();
+      for (let i = 0; i < 6; i++) names.add(await (await connect()).line());
+      return [...names].sort().join("");
+    };
+    assert.equal(await seen(), "ab");
+    engine.podLeaves("default/web", "uid-a", true);
+    assert.equal(await seen(), "b");
+    // Another Service's opinion does not count, and when all leave they still serve.
+    engine.podLeaves("default/other", "uid-b", true);
+    assert.equal(await seen(), "b");
+    engine.podLeaves("default/web", "uid-b", true);
+    assert.match(await seen(), /a/);
+    engine.podLeaves("default/web", "uid-a", false);
+    assert.equal(await seen(), "a");
+  });
+});
+
 Deno.test("TunnelEngine holds a connection until a pod is ready", async () => {
   await withBed({ pods: { a: echo }, endpoints: [] }, async ({ connect, listener }) => {
     const client = await connect();

@@ -2,12 +2,14 @@ import { join } from "node:path";
 import { Buffer } from "node:buffer";
 import type { ApiTarget, ApiTargetSource } from "../../src/model/api_target.ts";
 import { silentLogger } from "../../src/model/log.ts";
-import type { ServiceEndpoint } from "../../src/model/service.ts";
+import { type Cluster as Watched, openCluster } from "../../src/cluster/cluster.ts";
+import type { Discovery } from "../../src/cluster/discovery.ts";
+import { serviceKey } from "../../src/model/service.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { TunnelEngine, type TunnelEngineOptions } from "../../src/tunnel/engine.ts";
 import type { TunnelListener } from "../../src/tunnel/listener.ts";
-import { type Cluster, type ClusterOptions, startCluster } from "../cluster/mod.ts";
-import { Client } from "./support.ts";
+import { type Cluster, type ClusterOptions, service, startCluster } from "../cluster/mod.ts";
+import { Client, until } from "./support.ts";
 
 export const NS = "faults";
 
@@ -42,20 +44,23 @@ export function targetsOf(cluster: Cluster, context: string): ApiTargetSource {
   };
 }
 
-/** A cluster and an engine with listeners whose endpoints follow the pods. */
+/** A cluster and an engine with listeners whose endpoints follow the watch, as a session's do. */
 export class Ground {
-  readonly cluster: Cluster;
-  readonly engine: TunnelEngine;
-  readonly #listeners = new Map<TunnelListener, { app: string; port: number }>();
-  readonly #known = new Set<string>();
-  readonly #stop = new AbortController();
-  readonly #following: Promise<void>;
+  /** By listener, the name of its Service. */
+  readonly #listeners = new Map<TunnelListener, string>();
+  readonly #discovery: Discovery;
   readonly clients: Client[] = [];
 
-  private constructor(cluster: Cluster, engine: TunnelEngine) {
-    this.cluster = cluster;
-    this.engine = engine;
-    this.#following = this.#follow();
+  private constructor(
+    readonly cluster: Cluster,
+    readonly engine: TunnelEngine,
+    private readonly watched: Watched,
+  ) {
+    this.#discovery = watched.discover({ namespaces: [NS] }, {
+      onChange: () => this.#refresh(),
+      onPodGone: (uid) => engine.retirePod(uid),
+      onPodLeaving: (service, uid, leaving) => engine.podLeaves(service, uid, leaving),
+    });
   }
 
   static async start(
@@ -65,10 +70,19 @@ export class Ground {
     },
   ): Promise<Ground> {
     const cluster = await startCluster(options);
-    return new Ground(
-      cluster,
-      Ground.engineFor(cluster, options.context ?? "token", options.engine),
-    );
+    const engine = Ground.engineFor(cluster, options.context ?? "token", options.engine);
+    const watched = await openCluster({
+      kubeconfig: cluster.kubeconfig,
+      context: "admin",
+      env: {},
+      cwd: cluster.folder,
+      home: cluster.folder,
+      log: silentLogger,
+      clock: systemClock,
+    });
+    const ground = new Ground(cluster, engine, watched);
+    await ground.#discovery.ready;
+    return ground;
   }
 
   static engineFor(
@@ -86,14 +100,24 @@ export class Ground {
 
   /** A listener for one port of the pods of a Deployment. */
   async listen(app: string, port: number, engine = this.engine): Promise<TunnelListener> {
+    const name = `${app}-${port}`;
+    await this.cluster.control.apply({ objects: [service(NS, name, app, [{ port }])] });
+    const ready = async () =>
+      (await this.cluster.control.pods()).filter((pod) =>
+        pod.namespace === NS && pod.name.startsWith(`${app}-`) && pod.ready
+      ).length;
+    await until(
+      async () => (this.#endpoints(name)?.length ?? -1) >= await ready(),
+      `the service "${name}" is known`,
+    );
     const listener = await engine.listen({
       address: "127.0.0.1",
       port: 0,
-      service: { namespace: NS, name: app },
+      service: { namespace: NS, name },
       portName: "",
     });
-    this.#listeners.set(listener, { app, port });
-    await this.refresh();
+    this.#listeners.set(listener, name);
+    this.#refresh();
     return listener;
   }
 
@@ -103,50 +127,18 @@ export class Ground {
     return client;
   }
 
-  /** Brings every listener up to date with the cluster, as the watch does. */
-  async refresh(): Promise<void> {
-    const pods = await this.cluster.control.pods();
-    const uids = new Set(pods.map((pod) => pod.uid));
-    for (const uid of this.#known) {
-      if (!uids.has(uid)) {
-        this.engine.retirePod(uid);
-        this.#known.delete(uid);
-      }
-    }
-    for (const uid of uids) this.#known.add(uid);
-    for (const [listener, { app, port }] of this.#listeners) {
-      listener.update(
-        pods.filter((pod) => pod.namespace === NS && pod.name.startsWith(`${app}-`))
-          .map((pod): ServiceEndpoint => ({
-            podNamespace: pod.namespace,
-            podName: pod.name,
-            podUid: pod.uid,
-            ready: pod.ready && !pod.terminating,
-            serving: pod.ready,
-            terminating: pod.terminating,
-            ports: { "": port },
-          })),
-      );
-    }
-  }
-
   async close(): Promise<void> {
-    this.#stop.abort();
-    await this.#following;
     for (const client of this.clients) client.close();
+    await this.watched.close();
     await this.engine.close();
     await this.cluster.close();
   }
 
-  async #follow(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        await systemClock.sleep(40, signal);
-        await this.refresh();
-      } catch {
-        // Stopped, or the API process is just being restarted.
-      }
-    }
+  #endpoints(name: string) {
+    return this.#discovery.services.get(serviceKey({ namespace: NS, name }))?.endpoints;
+  }
+
+  #refresh(): void {
+    for (const [listener, name] of this.#listeners) listener.update(this.#endpoints(name) ?? []);
   }
 }

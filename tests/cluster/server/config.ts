@@ -31,6 +31,12 @@ export interface Timings {
   readonly startMs: number;
   /** From running to ready; 0: both in one event, as recorded. */
   readonly readyMs: number;
+  /**
+   * From a pod's deletion until its programs get SIGTERM: the kubelet hears of it by a watch, its
+   * pod worker kills the containers by a call to the runtime (pkg/kubelet/pod_workers.go,
+   * kuberuntime_container.go `killContainer`), which tells its shim. Tens of ms on a real node.
+   */
+  readonly stopMs: number;
   /** Longest grace period, whatever the pod asks for. */
   readonly maxGraceMs: number;
   /** How long controllers wait for more changes before they act. */
@@ -44,6 +50,7 @@ export const DEFAULT_TIMINGS: Timings = {
   createMs: 10,
   startMs: 20,
   readyMs: 0,
+  stopMs: 20,
   maxGraceMs: 1_000,
   reconcileMs: 2,
   bookmarkMs: 60_000,

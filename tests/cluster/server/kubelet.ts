@@ -233,6 +233,7 @@ export class Kubelet {
     );
     let exitCode = 0;
     if (sandbox.process) {
+      await this.#pause(timings.stopMs);
       const report = await sandbox.process.ask({ type: "stop", id: uid, graceMs }, "stopped");
       if (report.type === "stopped") exitCode = report.exitCode;
     }
