@@ -19,6 +19,7 @@ import { LinkHealth } from "./link_health.ts";
 import { LinkWriter } from "./link_writer.ts";
 import { LEAST_ROOM, ReadBuffer, ReadBuffers } from "./read_buffer.ts";
 import { type SpdyHost, SpdyStream } from "./spdy_stream.ts";
+import { ASK_MS, UpstreamWatch } from "./upstream_watch.ts";
 import type {
   Link,
   LinkState,
@@ -79,6 +80,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   readonly #parser: FrameParser;
   readonly #buffers: ReadBuffers;
   readonly #health: LinkHealth;
+  readonly #upstream = new UpstreamWatch((done) => this.#health.ping(this.now(), done));
   /** By the id of the data stream. */
   readonly #byData = new Map<number, SpdyStream>();
   /** By the id of the error stream: stays until that one has ended. */
@@ -97,6 +99,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   /** Streams that were passed bytes with the promise of a flush. */
   readonly #unflushed = new Set<SpdyStream>();
   #passSoon: (() => void) | undefined;
+  /** PINGs sent behind the bytes of connections given up: unanswered, those may be what nobody takes. */
+  #orphans = 0;
   /** The read under way is done. */
   #arrived = false;
   /** Full reads in a row: inside a large transfer. */
@@ -172,13 +176,18 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   tick(now: number): void {
     if (this.state === "closed") return;
-    if (this.#holdsUpOthers(now)) return this.#lost("the pod takes nothing of what it is sent");
+    if (this.#holdsUpOthers(now)) return this.#lost(NOT_TAKEN);
     if (this.#choked.size > 0) {
       this.#endStalled(now);
       // Nothing is read, so nothing can be heard: silence means nothing.
       this.#health.heard(now);
       return;
     }
+    let waiting = this.#orphans > 0 ? 1 : 0;
+    for (const stream of this.#byData.values()) {
+      if (stream.unansweredBefore(now - ASK_MS)) waiting++;
+    }
+    if (this.#upstream.tick(now, waiting)) return this.#lost(NOT_TAKEN);
     const verdict = this.#health.tick(now, this.#byData.size > 0, this.#writer.busy);
     if (verdict === "dead") this.#lost("it no longer answers");
   }
@@ -246,11 +255,19 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   choke(stream: SpdyStream, choked: boolean): void {
     if (choked) {
       if (this.#choked.size === 0) this.#chokedAt = this.now();
+      // An answer may now lie behind what nobody reads.
+      this.#upstream.forget();
       this.#choked.add(stream);
     } else if (this.#choked.delete(stream)) {
       this.#chokedAt = this.now();
       if (this.#choked.size === 0) this.#unchoke?.();
     }
+  }
+
+  orphaned(): void {
+    if (this.state === "closed") return;
+    this.#orphans++;
+    this.#health.ping(this.now(), () => this.#orphans--);
   }
 
   /** A stream has ended: forget it, and the link too when it was the last of a draining one. */
@@ -492,14 +509,17 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   /**
    * A pod that takes nothing stops the whole connection: there is no flow
    * control by stream. Its own program may wait for as long as it likes; when
-   * others wait behind it the link is given up, and a connection whose bytes
-   * have not left goes to another link unnoticed.
+   * others wait behind it, or it is gone and only its bytes are left, the link
+   * is given up, and a connection whose bytes have not left goes to another
+   * link unnoticed.
    */
   #holdsUpOthers(now: number): boolean {
     const stuck = this.#writer.stuckFor(now);
     if (stuck < STUCK_LOST_MS) return false;
     const streams = [...this.#byData.values()];
-    return streams.filter((stream) => stream.blocked).length > 1 ||
+    if (streams.length === 0) return true;
+    const blocked = streams.filter((stream) => stream.blocked).length;
+    return blocked > (this.#orphans > 0 ? 0 : 1) ||
       streams.some((stream) => !stream.blocked && stream.waitsSince(now - stuck));
   }
 
@@ -527,6 +547,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 }
 
 const NOTHING = new Uint8Array(0);
+const NOT_TAKEN = "the pod takes nothing of what it is sent";
 
 function lostError(reason: string, cause: unknown, nothingDelivered: boolean): TunnelError {
   return new TunnelError("link_lost", `Connection to the pod lost: ${reason}`, {

@@ -10,6 +10,8 @@ import {
 
 /** Most error text kept, in bytes; real ones are below 600. */
 const MAX_ERROR_TEXT = 4096;
+/** A connection that sent this much, in bytes, may leave more behind than its pod has taken. */
+const ORPHAN_FROM = 64 * 1024;
 /** How long the reason may come after a data stream was reset, in ms. */
 const REASON_MS = 250;
 
@@ -26,6 +28,8 @@ export interface SpdyHost extends Link {
   sendFin(id: number): void;
   sendReset(id: number): void;
   choke(stream: SpdyStream, choked: boolean): void;
+  /** A stream was given up whose bytes may still be under way. */
+  orphaned(): void;
   forget(stream: SpdyStream): void;
   /** The error text says that the pod is gone. */
   podGone(): void;
@@ -50,8 +54,11 @@ export class SpdyStream implements LinkStream {
   #payloadAt = Number.POSITIVE_INFINITY;
   /** Frames given to the connection and not yet taken. */
   #unsent = 0;
+  #sentBytes = 0;
   #upAt = Number.NEGATIVE_INFINITY;
   #downAt = Number.NEGATIVE_INFINITY;
+  /** The first bytes sent since the pod's last. */
+  #askedAt = Number.POSITIVE_INFINITY;
 
   constructor(link: SpdyHost, errorId: number, dataId: number, events: StreamEvents) {
     this.link = link;
@@ -67,7 +74,10 @@ export class SpdyStream implements LinkStream {
   send(buffer: Uint8Array, length: number): Promise<void> | undefined {
     if (this.#over || this.#sentFin) return undefined;
     if (this.#payloadAt === Number.POSITIVE_INFINITY) this.#payloadAt = this.link.queuedBytes;
-    this.#upAt = this.link.now();
+    const now = this.link.now();
+    if (this.#upAt <= this.#downAt || this.#sentBytes === 0) this.#askedAt = now;
+    this.#upAt = now;
+    this.#sentBytes += length;
     const at = HEAD_ROOM - FRAME_HEAD;
     writeDataHead(buffer, at, this.dataId, length, false);
     const sent = this.link.sendFrame(buffer, at, FRAME_HEAD + length);
@@ -93,6 +103,7 @@ export class SpdyStream implements LinkStream {
     if (this.#over) return;
     this.#leave();
     this.link.sendReset(this.dataId);
+    if (this.#sentBytes >= ORPHAN_FROM) this.link.orphaned();
     this.link.forget(this);
   }
 
@@ -105,6 +116,11 @@ export class SpdyStream implements LinkStream {
   /** True when this connection expects bytes: it asked after it last got some, or was getting them at `since`. */
   waitsSince(since: number): boolean {
     return this.#upAt > this.#downAt || this.#downAt > since - 1000;
+  }
+
+  /** True when the pod has said nothing to what it was sent before `time`. */
+  unansweredBefore(time: number): boolean {
+    return this.#upAt > this.#downAt && this.#askedAt < time;
   }
 
   // ---- from the link

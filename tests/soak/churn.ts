@@ -169,6 +169,14 @@ class Soak {
       await this.cluster.control.drop({ what: "links" });
       await this.disturb(false);
     },
+    // Every link is up and answers nothing, as after a change of networks.
+    freeze: async () => {
+      await this.disturb(true);
+      await this.cluster.control.freeze({ frozen: true });
+      await new Promise((resolve) => setTimeout(resolve, FREEZE_MS));
+      await this.cluster.control.freeze({ frozen: false });
+      await this.disturb(false);
+    },
     restart: async () => {
       await this.disturb(true);
       await this.cluster.control.restart({ downMs: 300 });
@@ -192,6 +200,9 @@ const ROUND = [
   ...["add", "rollout", "edit", "cutWatches", "add", "scale", "remove", "dropLinks"],
   ...["edit", "rollout", "remove", "expireWatches", "restart"],
 ];
+
+/** A half-open network is noticed within 15 s; until then whatever goes over it may hang, in ms. */
+const FREEZE_MS = 16_000;
 
 /** Runs it all for `ms`, then compares with the beginning. Throws when anything is not as it must be. */
 export async function soak(ms: number, say: (text: string) => void): Promise<SoakReport> {
@@ -231,9 +242,10 @@ export async function soak(ms: number, say: (text: string) => void): Promise<Soa
       500,
     );
     try {
+      const round = ms > WARM_MS ? [...ROUND, "freeze"] : ROUND;
       for (let i = 0; performance.now() - start < ms; i++) {
-        await run.step(ROUND[i % ROUND.length]!);
-        if (i % ROUND.length === ROUND.length - 1) {
+        await run.step(round[i % round.length]!);
+        if (i % round.length === round.length - 1) {
           const { accepted, toServer } = run.sockets();
           say(
             `${((performance.now() - start) / 1000).toFixed(0)} s  ${

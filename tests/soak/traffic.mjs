@@ -203,10 +203,10 @@ const KINDS = {
       await sleep(between(500, 4_000));
     }),
 
-  /** Nobody in the pod reads. No more than sockets on the way can hold: see docs/decisions/0081. */
+  /** Nobody in the pod reads: more than the sockets on the way can hold. */
   stalledPod: () =>
     withClient("stall", async (client) => {
-      client.socket.write(Buffer.alloc(1_000_000));
+      client.socket.write(Buffer.alloc(4_000_000));
       await sleep(between(200, 2_000));
     }),
 

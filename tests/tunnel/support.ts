@@ -132,6 +132,15 @@ export class Client {
     return parts.map((part) => new TextDecoder().decode(part)).join("");
   }
 
+  /** Waits for the end, whichever way it comes. Throws when nothing comes for `ms`. */
+  async over(ms = 5000): Promise<void> {
+    const buffer = new Uint8Array(65536);
+    for (;;) {
+      const read = this.conn.read(buffer).catch(() => null);
+      if (await within(ms, read, "the end of the connection") === null) return;
+    }
+  }
+
   close(): void {
     closeQuietly(this.conn);
   }
