@@ -16,8 +16,8 @@ import {
   STATUS_CANCEL,
 } from "./frames.ts";
 import { LinkHealth } from "./link_health.ts";
+import { LinkReader } from "./link_reader.ts";
 import { LinkWriter } from "./link_writer.ts";
-import { LEAST_ROOM, ReadBuffer, ReadBuffers } from "./read_buffer.ts";
 import { type SpdyHost, SpdyStream } from "./spdy_stream.ts";
 import { ASK_MS, UpstreamWatch } from "./upstream_watch.ts";
 import type {
@@ -49,12 +49,6 @@ export interface SpdyLinkOptions {
 
 /** Ids are 31 bits, two per connection; a link is replaced long before they run out. */
 const LAST_ID = 0x7fff0000;
-/** Microtasks within which a read that need not wait is done: 2 seen. */
-const READ_TURNS = 4;
-/** A read of this size or more, in bytes, is a full TLS record or better: a transfer is under way. */
-const FULL_READ = 16_000;
-/** So many of them in a row, and the transfer is large: then waiting 1 ms for more saves most wake-ups. */
-const BULK_READS = 4;
 /** A link whose connection has taken nothing for this long takes no new streams, in ms. */
 const STUCK_MS = 500;
 /** And while others of it wait it is given up after this long, in ms: no byte of theirs can pass. */
@@ -78,7 +72,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   readonly #writer: LinkWriter;
   readonly #headers = new HeaderWriter();
   readonly #parser: FrameParser;
-  readonly #buffers: ReadBuffers;
+  readonly #reader: LinkReader;
   readonly #health: LinkHealth;
   readonly #upstream = new UpstreamWatch((done) => this.#health.ping(this.now(), done));
   /** By the id of the data stream. */
@@ -88,23 +82,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   #nextId = 1;
   /** Names the pair of streams of one connection. */
   #requestId = 0;
-  #reading: ReadBuffer | undefined;
   readonly #choked = new Set<SpdyStream>();
   #chokedAt = Number.NEGATIVE_INFINITY;
-  #unchoke: (() => void) | undefined;
-  /** Piece of the current read not yet passed on: joined with the next one of the same stream. */
-  #held: SpdyStream | undefined;
-  #heldFrom = 0;
-  #heldTo = 0;
-  /** Streams that were passed bytes with the promise of a flush. */
-  readonly #unflushed = new Set<SpdyStream>();
-  #passSoon: (() => void) | undefined;
-  /** PINGs sent behind the bytes of connections given up: unanswered, those may be what nobody takes. */
-  #orphans = 0;
-  /** The read under way is done. */
-  #arrived = false;
-  /** Full reads in a row: inside a large transfer. */
-  #fullReads = 0;
   /** Bytes that came for connections given up, since `#wasteFrom`. */
   #waste = 0;
   #wasteFrom = 0;
@@ -117,14 +96,21 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     this.usedAt = options.clock.monotonic();
     this.#carrier = options.kind === "spdy" ? plainCarrier(this) : webSocketCarrier(this);
     this.#parser = new FrameParser(this);
-    this.#buffers = new ReadBuffers(options.readSize);
+    this.#reader = new LinkReader({
+      conn: options.conn,
+      readSize: options.readSize,
+      holdSize: options.holdSize,
+      after: (ms, callback) => this.after(ms, callback),
+      parse: (bytes) => this.#carrier.open(bytes),
+      heard: () => this.#health.heard(this.now()),
+    });
     this.#writer = new LinkWriter(
       options.conn,
       (error) => this.#lost(messageOf(error), error),
       () => options.clock.monotonic(),
     );
     this.#health = new LinkHealth(this.usedAt, (id) => this.#control(pingFrame(id)));
-    queueMicrotask(() => void this.#readLoop(options.rest));
+    queueMicrotask(() => void this.#read(options.rest));
   }
 
   get streams(): number {
@@ -135,7 +121,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     const now = this.#options.clock.monotonic();
     return this.state === "open" && this.#choked.size === 0 && !this.#health.suspect &&
       this.#nextId < LAST_ID && now - this.#chokedAt > STALL_MEMORY_MS &&
-      this.#writer.stuckFor(now) < STUCK_MS;
+      this.#writer.stuckFor(now) < STUCK_MS && this.#upstream.overdue(now) < STUCK_MS;
   }
 
   open(port: number, events: StreamEvents): LinkStream {
@@ -183,11 +169,11 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       this.#health.heard(now);
       return;
     }
-    let waiting = this.#orphans > 0 ? 1 : 0;
+    let waiting = 0;
     for (const stream of this.#byData.values()) {
       if (stream.unansweredBefore(now - ASK_MS)) waiting++;
     }
-    if (this.#upstream.tick(now, waiting)) return this.#lost(NOT_TAKEN);
+    if (this.#upstream.tick(now, waiting, this.streams)) return this.#lost(NOT_TAKEN);
     const verdict = this.#health.tick(now, this.#byData.size > 0, this.#writer.busy);
     if (verdict === "dead") this.#lost("it no longer answers");
   }
@@ -212,9 +198,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     }
     this.#writer.close();
     this.#choked.clear();
-    this.#unchoke?.();
+    this.#reader.close();
     this.#health.close();
-    this.#passSoon?.();
     this.#conn.close();
     this.#options.onClosed(this);
   }
@@ -258,24 +243,24 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       // An answer may now lie behind what nobody reads.
       this.#upstream.forget();
       this.#choked.add(stream);
+      this.#reader.pause(true);
     } else if (this.#choked.delete(stream)) {
       this.#chokedAt = this.now();
-      if (this.#choked.size === 0) this.#unchoke?.();
+      if (this.#choked.size > 0) return;
+      this.#upstream.resumed(this.#chokedAt);
+      this.#reader.pause(false);
     }
   }
 
   orphaned(): void {
-    if (this.state === "closed") return;
-    this.#orphans++;
-    this.#health.ping(this.now(), () => this.#orphans--);
+    if (this.state !== "closed") this.#upstream.orphaned(this.now());
   }
 
   /** A stream has ended: forget it, and the link too when it was the last of a draining one. */
   forget(stream: SpdyStream): void {
     this.#byData.delete(stream.dataId);
     this.#byError.delete(stream.errorId);
-    if (this.#held === stream) this.#held = undefined;
-    this.#unflushed.delete(stream);
+    this.#reader.forget(stream);
     this.choke(stream, false);
     this.usedAt = this.now();
     this.#closeIfDrained();
@@ -283,73 +268,12 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   // ---- reading
 
-  async #readLoop(rest: Uint8Array): Promise<void> {
+  async #read(rest: Uint8Array): Promise<void> {
     try {
-      if (rest.length > 0) {
-        const buffer = new ReadBuffer(rest.length);
-        buffer.bytes.set(rest);
-        this.#feed(buffer, rest.length);
-        this.#passAll();
-      }
-      while (this.state !== "closed") {
-        if (this.#choked.size > 0) {
-          this.#passAll();
-          await new Promise<void>((resolve) => this.#unchoke = resolve);
-          this.#unchoke = undefined;
-          continue;
-        }
-        const buffer = this.#held === undefined ? this.#buffers.next() : this.#reading!;
-        const reading = this.#conn.read(buffer.bytes.subarray(buffer.fill));
-        if (this.#held !== undefined || this.#unflushed.size > 0) {
-          this.#arrived = false;
-          reading.then(this.#seen, this.#seen);
-          for (let turn = 0; turn < READ_TURNS && !this.#arrived; turn++) await undefined;
-          if (!this.#arrived) this.#passBeforeWaiting();
-        }
-        const count = await reading;
-        if (count === null) return this.#lost("the API server closed it");
-        this.#fullReads = count >= FULL_READ ? this.#fullReads + 1 : 0;
-        this.#health.heard(this.now());
-        this.#feed(buffer, count);
-        if (this.#held !== undefined && !this.#mayHoldMore(buffer)) this.#passHeld();
-      }
+      await this.#reader.run(rest);
+      this.#lost("the API server closed it");
     } catch (error) {
       this.#lost(messageOf(error), error);
-    }
-  }
-
-  readonly #seen = (): void => {
-    this.#arrived = true;
-  };
-
-  /**
-   * A read has to wait. What the runtime has at hand arrives within a few
-   * microtasks, and goes out together with what is held; when nothing comes,
-   * what is held goes out first, within a large transfer after a millisecond.
-   */
-  #passBeforeWaiting(): void {
-    if (this.#fullReads < BULK_READS) this.#passAll();
-    else this.#passSoon ??= this.after(1, this.#passLate);
-  }
-
-  #mayHoldMore(buffer: ReadBuffer): boolean {
-    return this.#heldTo - this.#heldFrom < this.#options.holdSize &&
-      buffer.size - buffer.fill >= LEAST_ROOM;
-  }
-
-  /** Parses `count` bytes that were read to where the buffer was filled. */
-  #feed(buffer: ReadBuffer, count: number): void {
-    const from = buffer.fill;
-    buffer.fill = from + count;
-    this.#reading = buffer;
-    // Held while it is parsed: a stream that lets go must not free what others still get.
-    buffer.retain();
-    try {
-      this.#carrier.open(buffer.bytes.subarray(from, from + count));
-    } finally {
-      // What is held was moved together: the next read goes right behind it.
-      if (this.#held !== undefined) buffer.fill = this.#heldTo;
-      buffer.release();
     }
   }
 
@@ -368,15 +292,15 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   onData(id: number, bytes: Uint8Array, last: boolean): void {
     const stream = this.#byData.get(id);
     if (stream === undefined) {
-      this.#passHeld();
+      this.#reader.pass();
       const failing = this.#byError.get(id);
       if (failing !== undefined) return failing.errorBytes(bytes, last);
       this.#checkId(id);
       return this.#wasted(bytes.length);
     }
-    if (bytes.length > 0) this.#hold(stream, bytes);
+    if (bytes.length > 0) this.#reader.hold(stream, bytes);
     if (last) {
-      this.#passHeld();
+      this.#reader.pass();
       stream.podEnded();
     }
   }
@@ -396,59 +320,17 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     if (this.#waste > WASTE) this.drain("it still brings what nobody reads any more");
   }
 
-  /**
-   * Frames are cut at the far end's convenience (32 KiB, or one small write
-   * each). Those of one stream that came in one read are moved together over
-   * the 8 bytes between them and passed on as one: a short move in cache costs
-   * less than one more write call.
-   */
-  #hold(stream: SpdyStream, bytes: Uint8Array): void {
-    const buffer = this.#reading!.bytes;
-    const from = bytes.byteOffset - buffer.byteOffset;
-    if (this.#held === stream) {
-      // Within one frame it lies in its place already, and a move onto itself costs a move.
-      if (from !== this.#heldTo) buffer.copyWithin(this.#heldTo, from, from + bytes.length);
-      this.#heldTo += bytes.length;
-      return;
-    }
-    this.#passHeld();
-    this.#held = stream;
-    this.#heldFrom = from;
-    this.#heldTo = from + bytes.length;
-  }
-
-  /** Passes on what is held; more of the same stream may be about to follow. */
-  #passHeld(): void {
-    const stream = this.#held;
-    if (stream === undefined) return;
-    this.#held = undefined;
-    const lease = this.#reading!;
-    stream.podSent(lease.bytes.subarray(this.#heldFrom, this.#heldTo), lease, true);
-    this.#unflushed.add(stream);
-  }
-
-  #passAll(): void {
-    this.#passHeld();
-    for (const stream of this.#unflushed) stream.flush();
-    this.#unflushed.clear();
-  }
-
-  readonly #passLate = (): void => {
-    this.#passSoon = undefined;
-    this.#passAll();
-  };
-
   onReply(id: number, fin: boolean): void {
     this.#checkId(id);
     if (!fin) return;
-    this.#passHeld();
+    this.#reader.pass();
     this.#byData.get(id)?.podEnded();
     this.#byError.get(id)?.errorBytes(NOTHING, true);
   }
 
   onReset(id: number): void {
     this.#checkId(id);
-    this.#passHeld();
+    this.#reader.pass();
     this.#byData.get(id)?.podReset();
     this.#byError.get(id)?.errorBytes(NOTHING, true);
   }
@@ -459,7 +341,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   }
 
   onGoAway(lastId: number): void {
-    this.#passHeld();
+    this.#reader.pass();
     // Streams above the last one taken up were never looked at.
     for (const stream of [...this.#byData.values()]) {
       if (stream.errorId > lastId) {
@@ -487,7 +369,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   #lost(reason: string, cause?: unknown): void {
     if (this.state === "closed") return;
-    this.#passAll();
+    this.#reader.passAll();
     this.#options.log.debug("Link lost", { pod: this.pod.name, reason, streams: this.streams });
     for (const stream of [...this.#byData.values()]) {
       stream.finish(lostError(reason, cause, !stream.wrotePayload));
@@ -519,7 +401,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     const streams = [...this.#byData.values()];
     if (streams.length === 0) return true;
     const blocked = streams.filter((stream) => stream.blocked).length;
-    return blocked > (this.#orphans > 0 ? 0 : 1) ||
+    return blocked > (this.#upstream.hasOrphans ? 0 : 1) ||
       streams.some((stream) => !stream.blocked && stream.waitsSince(now - stuck));
   }
 

@@ -14,18 +14,43 @@ export class UpstreamWatch {
   #askedAt: number | undefined;
   #asked = 0;
   #lastAsked = Number.NEGATIVE_INFINITY;
+  /**
+   * When PINGs were sent behind the bytes of connections given up, the oldest
+   * unanswered one first: those bytes may be what is not taken.
+   */
+  readonly #orphans: number[] = [];
 
   /** `ping` sends one and calls `done` when it is answered. */
   constructor(ping: (done: () => void) => void) {
     this.#ping = ping;
   }
 
+  get hasOrphans(): boolean {
+    return this.#orphans.length > 0;
+  }
+
+  /** A connection was given up that has sent much. */
+  orphaned(now: number): void {
+    this.#orphans.push(now);
+    this.#ping(() => this.#orphans.shift());
+  }
+
+  /** For how long an answer has been missing, in ms; 0 when none is. */
+  overdue(now: number): number {
+    return now - (this.#askedAt ?? this.#orphans[0] ?? now);
+  }
+
   /**
    * True when the far end reads no more. `waiting`: connections whose bytes
-   * have had no answer since `now - ASK_MS`; one alone may be the upload that
-   * its pod does not take, and that is nobody else's trouble.
+   * have had no answer since `now - ASK_MS`, of `streams` in all. One that
+   * waits alone may be the upload that its pod does not take, and that is
+   * nobody else's trouble.
    */
-  tick(now: number, waiting: number): boolean {
+  tick(now: number, waiting: number, streams: number): boolean {
+    const orphanedAt = this.#orphans[0];
+    if (orphanedAt !== undefined && (waiting > 0 || streams === 0)) {
+      return now - orphanedAt >= ANSWER_MS;
+    }
     if (waiting < 2) {
       this.forget();
       return false;
@@ -40,8 +65,13 @@ export class UpstreamWatch {
     return false;
   }
 
-  /** Nothing can be heard at the moment, or nobody waits: a question still open means nothing. */
+  /** Nothing can be heard at the moment: a question still open means nothing. */
   forget(): void {
     this.#askedAt = undefined;
+  }
+
+  /** Something can be heard again since `now`. */
+  resumed(now: number): void {
+    this.#orphans.fill(now);
   }
 }

@@ -498,3 +498,29 @@ Deno.test("TunnelEngine: a link that takes bytes but passes none on is noticed t
     await ground.close();
   }
 });
+
+Deno.test("TunnelEngine: a link with nothing but what a connection given up has left unread is closed, and takes nobody before", async () => {
+  const ground = await Ground.start({
+    fixtures: [deployment(NS, "one", { programs: ["echo=8081", "stall=8086"] })],
+  });
+  try {
+    const echo = await ground.listen("one", 8081);
+    const stall = await ground.listen("one", 8086);
+    const stuck = await ground.connect(stall);
+    const piece = new Uint8Array(64 * 1024);
+    for (let sent = 0; sent < 4_000_000; sent += piece.length) {
+      await within(5000, stuck.write(piece), "the sockets on the way take it");
+    }
+    await until(() => ground.engine.stats().bytesUp >= 4_000_000, "the engine has taken it all");
+    // As a reset by the program would, this gives the connection up in both directions.
+    await stall.close();
+    // Whoever comes within the first moments may be caught behind it, nobody after that.
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    const begin = performance.now();
+    await echoes(await ground.connect(echo), "elsewhere");
+    assert.ok(performance.now() - begin < 3_000);
+    await until(() => ground.engine.stats().links === 1, "the stuck link is closed", 15_000);
+  } finally {
+    await ground.close();
+  }
+});
