@@ -322,6 +322,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   onReply(id: number, fin: boolean): void {
     this.#checkId(id);
+    this.#byData.get(id)?.replied();
     if (!fin) return;
     this.#reader.pass();
     this.#byData.get(id)?.podEnded();

@@ -59,12 +59,16 @@ export class SpdyStream implements LinkStream {
   #downAt = Number.NEGATIVE_INFINITY;
   /** The first bytes sent since the pod's last. */
   #askedAt = Number.POSITIVE_INFINITY;
+  readonly #openedAt: number;
+  /** The far end has taken the stream up. */
+  #replied = false;
 
   constructor(link: SpdyHost, errorId: number, dataId: number, events: StreamEvents) {
     this.link = link;
     this.errorId = errorId;
     this.dataId = dataId;
     this.#events = events;
+    this.#openedAt = link.now();
   }
 
   get wrotePayload(): boolean {
@@ -118,8 +122,9 @@ export class SpdyStream implements LinkStream {
     return this.#upAt > this.#downAt || this.#downAt > since - 1000;
   }
 
-  /** True when the pod has said nothing to what it was sent before `time`. */
+  /** True when nothing was heard of the stream opened, or of what it was sent, before `time`. */
   unansweredBefore(time: number): boolean {
+    if (!this.#replied) return this.#openedAt < time;
     return this.#upAt > this.#downAt && this.#askedAt < time;
   }
 
@@ -128,7 +133,12 @@ export class SpdyStream implements LinkStream {
   podSent(bytes: Uint8Array, lease: Lease, more: boolean): void {
     if (this.#over || this.#gotFin) return;
     this.#downAt = this.link.heardAt;
+    this.#replied = true;
     this.#events.data(bytes, lease, more);
+  }
+
+  replied(): void {
+    this.#replied = true;
   }
 
   flush(): void {

@@ -37,8 +37,8 @@ function fixtures(): Obj[] {
     source: 8082,
     reset: 8084,
     refuse: 8085,
-    stall: 8086,
   };
+  const stuck = { calm: 8087, stall: 8086 };
   return [
     deployment(NAMESPACE, "web", {
       programs: ["http=8080"],
@@ -48,17 +48,25 @@ function fixtures(): Obj[] {
       graceSeconds: GRACE_SECONDS,
     }),
     service(NAMESPACE, "web", "web", [{ name: "http", port: 80, targetPort: "http" }]),
-    deployment(NAMESPACE, "wild", {
-      programs: Object.entries(wild).map(([name, port]) => `${name}=${port}`),
-      ports: wild,
-      replicas: 2,
-    }),
-    service(
-      NAMESPACE,
-      "wild",
-      "wild",
-      Object.entries(wild).map(([name, port]) => ({ name, port, targetPort: name })),
-    ),
+    ...([["wild", wild, 2], ["stuck", stuck, 1]] as const).flatMap(([name, ports, replicas]) => [
+      deployment(NAMESPACE, name, {
+        programs: Object.entries(ports).map(([program, port]) =>
+          `${program === "calm" ? "echo" : program}=${port}`
+        ),
+        ports,
+        replicas,
+      }),
+      service(
+        NAMESPACE,
+        name,
+        name,
+        Object.entries(ports).map(([port, number]) => ({
+          name: port,
+          port: number,
+          targetPort: port,
+        })),
+      ),
+    ]),
   ];
 }
 
@@ -226,6 +234,7 @@ export async function soak(ms: number, say: (text: string) => void): Promise<Soa
       8084: "reset",
       8085: "refuse",
       8086: "stall",
+      8087: "calm",
     };
     for (const { address, ports } of await run.services()) {
       for (const { port } of ports) places[byPort[port]!] = { host: address, port };

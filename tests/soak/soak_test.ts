@@ -13,7 +13,7 @@ Deno.test({
     try {
       const report = await soak(SHORT_MS, (text) => said.push(text));
       assert.ok((report.steps.restart ?? 0) >= 1, "every step was reached");
-      assert.ok(Object.keys(report.done).length >= 13, "every kind of connection was made");
+      assert.ok(Object.keys(report.done).length >= 14, "every kind of connection was made");
     } catch (error) {
       throw new Error(`${said.join("\n")}\n${error instanceof Error ? error.stack : error}`);
     }

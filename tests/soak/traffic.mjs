@@ -210,6 +210,27 @@ const KINDS = {
       await sleep(between(200, 2_000));
     }),
 
+  /**
+   * The same pod as a stalled one: what shares a link with that may end with it, but must not hang.
+   */
+  besideStalled: async () => {
+    const from = performance.now();
+    try {
+      await withClient("calm", async (client) => {
+        for (let sent = 0; performance.now() - from < 3_000 && !stopping;) {
+          const piece = "x".repeat(Math.ceil(between(1, 20_000)));
+          client.socket.write(piece);
+          sent += piece.length;
+          await client.until("echo beside a stalled one", () => client.received === sent);
+          await sleep(between(50, 300));
+        }
+      });
+    } catch (error) {
+      if (error instanceof Hang) throw error;
+      excused.besideStalled = (excused.besideStalled ?? 0) + 1;
+    }
+  },
+
   /** Opened and left alone. */
   idle: () => withClient("echo", () => sleep(between(500, 5_000))),
 
@@ -244,6 +265,7 @@ const WEIGHTS = {
   reset: 2,
   stalledReader: 1,
   stalledPod: 1,
+  besideStalled: 3,
   idle: 3,
   keepAlive: 3,
 };
