@@ -384,13 +384,22 @@ async function settled(run: Soak, before: Sockets): Promise<Sockets> {
   return after;
 }
 
-/** No link is left to a pod that is no more, and no stream is open in any. */
+/**
+ * No link is left to a pod that is no more, and no stream is open in any. The stalled pod goes
+ * first: a server that waits for it does not notice that its client has left.
+ */
 async function zombieFree(cluster: Cluster): Promise<void> {
-  const pods = new Set((await cluster.control.pods()).map((pod) => `${pod.namespace}/${pod.name}`));
+  await cluster.control.rollout({ namespace: NAMESPACE, deployment: "stuck" });
+  let left: unknown[] = [];
   await until("no stream is open and no link leads to a removed pod", async () => {
+    const pods = await cluster.control.pods();
+    const names = new Set(pods.map((pod) => `${pod.namespace}/${pod.name}`));
     const { links } = await cluster.control.counters();
-    return links.every((link) => link.streams === 0 && pods.has(link.pod));
-  }, 20_000);
+    left = links.filter((link) => link.streams > 0 || !names.has(link.pod));
+    return left.length === 0 && pods.every((pod) => !pod.terminating);
+  }, 20_000).catch((error) => {
+    throw new Error(`${error.message}: ${JSON.stringify(left)}`);
+  });
 }
 
 /** Least memory in the second and in the last third of the run: what garbage comes and goes is out of it. */
