@@ -426,8 +426,5 @@ function memoryTrend(
 const MEMORY_MAX_MB = 180;
 /** Heaps and buffers grow to their size in the first minute: a shorter run shows no trend, in ms. */
 const WARM_MS = 150_000;
-/**
- * More than this between the thirds of a run is a leak, in MB. A heap that has found its size late
- * was seen to move by 25.
- */
-const MEMORY_TREND_MB = 30;
+/** More than this between the thirds of a run is a leak, in MB; five minutes showed 0. */
+const MEMORY_TREND_MB = 15;
