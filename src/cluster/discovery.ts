@@ -55,6 +55,8 @@ export interface DiscoveryParts {
 /** Bursts are gathered until they pause this long, and at most this long, in ms. */
 const QUIET_MS = 50;
 const BURST_MS = 250;
+/** Gathering is cut short no more often than this, in ms: a thousand pods may go at once. */
+const HURRY_MS = 50;
 /** A forbidden namespace is tried again after the first, then twice as long up to the last, in ms. */
 const RETRY_MS = [5_000, 600_000] as const;
 
@@ -83,6 +85,7 @@ class ServiceDiscovery implements Discovery {
   #unreachable: CzctlError | undefined;
   #health = "";
   #isReady = false;
+  #hurriedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   #refused = false;
   /** How to cancel the next try, by namespace that could not be looked into. */
@@ -223,8 +226,9 @@ class ServiceDiscovery implements Discovery {
       pick: pickSlice,
       onEvent: (key, before, now) => {
         this.#index.setSlice(key, before, now);
-        this.#tellLeaving(before, now);
+        const leaves = this.#tellLeaving(before, now);
         this.#changed();
+        if (leaves) this.#hurry();
       },
       onDenied: (error) => {
         if (slices.synced) return false;
@@ -343,16 +347,26 @@ class ServiceDiscovery implements Discovery {
     else this.#coalescer.poke();
   }
 
-  #tellLeaving(before: Slice | undefined, now: Slice | undefined): void {
-    const { onPodLeaving } = this.#listener;
-    if (!this.#isReady || onPodLeaving === undefined || !before || !now) return;
+  /** True when a pod is no longer ready. */
+  #tellLeaving(before: Slice | undefined, now: Slice | undefined): boolean {
+    if (!this.#isReady || !before || !now) return false;
     const was = new Map(before.endpoints.map((endpoint) => [endpoint.pod?.uid, endpoint.ready]));
     const service = serviceKey({ namespace: now.namespace, name: now.service });
+    let leaves = false;
     for (const { pod, ready } of now.endpoints) {
-      if (pod !== undefined && (was.get(pod.uid) ?? ready) !== ready) {
-        onPodLeaving.call(this.#listener, service, pod.uid, !ready);
-      }
+      if (pod === undefined || (was.get(pod.uid) ?? ready) === ready) continue;
+      leaves ||= !ready;
+      this.#listener.onPodLeaving?.(service, pod.uid, !ready);
     }
+    return leaves;
+  }
+
+  /** The pod that takes over may be among what is gathered: it is needed now. */
+  #hurry(): void {
+    const now = this.#parts.clock.monotonic();
+    if (now - this.#hurriedAt < HURRY_MS) return;
+    this.#hurriedAt = now;
+    this.#coalescer.flush();
   }
 
   #complete(): boolean {

@@ -39,7 +39,7 @@ export class ExecPlugin implements CredentialSource {
   readonly #clock: Clock;
   #cached: { readonly value: Credentials; readonly until: number } | undefined;
   #running: Promise<Credentials> | undefined;
-  #lastRun = -Infinity;
+  #lastRefresh = -Infinity;
   #expiresAt: number | undefined;
 
   constructor(entry: ExecEntry, options: CredentialOptions) {
@@ -69,11 +69,14 @@ export class ExecPlugin implements CredentialSource {
   get(refresh: boolean): Promise<Credentials> {
     if (this.#running) return this.#running;
     // A burst of 401s from several connections is one refusal, not many.
-    const justRun = this.#clock.monotonic() - this.#lastRun < BURST_MS;
-    if (this.#cached && (!refresh || justRun) && this.#clock.now() < this.#cached.until) {
+    const justDone = this.#clock.monotonic() - this.#lastRefresh < BURST_MS;
+    if (this.#cached && (!refresh || justDone) && this.#clock.now() < this.#cached.until) {
       return Promise.resolve(this.#cached.value);
     }
-    this.#running = this.#run().finally(() => this.#running = undefined);
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+      if (refresh) this.#lastRefresh = this.#clock.monotonic();
+    });
     return this.#running;
   }
 
@@ -115,7 +118,6 @@ export class ExecPlugin implements CredentialSource {
       terminal,
       deadlineMs: terminal ? INTERACTIVE_MS : SILENT_MS,
     });
-    this.#lastRun = this.#clock.monotonic();
     if (result.problem === "timeout") throw this.#failed(`no answer within ${SILENT_MS / 1000} s`);
     if (result.problem) throw this.#failed(result.detail ?? result.problem);
     if (result.code !== 0) {
