@@ -119,7 +119,7 @@ export class SpdyStream implements LinkStream {
 
   /** True when this connection expects bytes: it asked after it last got some, or was getting them at `since`. */
   waitsSince(since: number): boolean {
-    return this.#upAt > this.#downAt || this.#downAt > since - 1000;
+    return !this.#replied || this.#upAt > this.#downAt || this.#downAt > since - 1000;
   }
 
   /** True when nothing was heard of the stream opened, or of what it was sent, before `time`. */
