@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Clock } from "../model/clock.ts";
 import { CzctlError } from "../model/errors.ts";
+import { clientCertificateProblem } from "../platform/client_certificate.ts";
 import { readUserFile } from "../platform/user_files.ts";
 import type { CredentialOptions, Credentials, CredentialSource } from "./credential_types.ts";
 import { ExecPlugin } from "./exec_plugin.ts";
@@ -19,7 +20,10 @@ export function credentialSource(options: CredentialOptions): CredentialSource {
   const { user } = options.context;
   const certificate = new ClientCertificate(options);
   const withCertificate = (inner: (refresh: boolean) => Promise<Credentials>) => ({
-    get: async (refresh: boolean) => ({ ...await certificate.get(), ...await inner(refresh) }),
+    get: async (refresh: boolean) => ({
+      ...await certificate.get(refresh),
+      ...await inner(refresh),
+    }),
   });
   if (user.tokenFile) {
     const file = new TokenFile(user.tokenFile, user.token, options.clock);
@@ -56,7 +60,10 @@ export function credentialSource(options: CredentialOptions): CredentialSource {
   return withCertificate(() => Promise.resolve({}));
 }
 
-/** Read again once a minute, so that a rotated file (cert-manager, short-lived logins) is noticed. */
+/**
+ * Read again once a minute and when it was refused, so that a rotated file
+ * (cert-manager, short-lived logins) is noticed.
+ */
 class ClientCertificate {
   readonly #options: CredentialOptions;
   #cached: { readonly at: number; readonly value: Credentials } | undefined;
@@ -65,9 +72,28 @@ class ClientCertificate {
     this.#options = options;
   }
 
-  async get(): Promise<Credentials> {
+  async get(refresh: boolean): Promise<Credentials> {
     const now = this.#options.clock.monotonic();
-    if (this.#cached && now - this.#cached.at < TOKEN_FILE_MS) return this.#cached.value;
+    if (this.#cached && !refresh && now - this.#cached.at < TOKEN_FILE_MS) {
+      return this.#cached.value;
+    }
+    let value: Credentials;
+    try {
+      value = await this.#read();
+    } catch (error) {
+      if (this.#cached) return this.#cached.value;
+      throw error;
+    }
+    // Caught in the middle of a rotation, between certificate and key: the last good pair still serves.
+    const { cert, key } = value;
+    if (this.#cached && cert && key && clientCertificateProblem(cert, key) !== undefined) {
+      return this.#cached.value;
+    }
+    this.#cached = { at: now, value };
+    return value;
+  }
+
+  async #read(): Promise<Credentials> {
     const { user, userName } = this.#options.context;
     const cert = await pem(user, "client-certificate", userName);
     const key = await pem(user, "client-key", userName);
@@ -80,9 +106,7 @@ class ClientCertificate {
         { hint: "Check the user entry of the kubeconfig" },
       );
     }
-    const value = cert !== undefined && key !== undefined ? { cert, key } : {};
-    this.#cached = { at: now, value };
-    return value;
+    return cert !== undefined && key !== undefined ? { cert, key } : {};
   }
 }
 

@@ -4,7 +4,7 @@ import { messageOf } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
 import { fileSignature } from "../platform/file_signature.ts";
 
-/** The kubeconfig files are looked at no more often than this, in ms. */
+/** The kubeconfig files are looked at no more often than this, in ms, unless credentials were refused. */
 const LOOK_MS = 1_000;
 
 export interface FollowOptions {
@@ -47,7 +47,8 @@ export async function followingTargets(options: FollowOptions): Promise<ApiTarge
   };
 
   return async (asked) => {
-    if (looking === undefined && clock.monotonic() - looked >= LOOK_MS) {
+    const due = asked?.refresh === true || clock.monotonic() - looked >= LOOK_MS;
+    if (looking === undefined && due) {
       looked = clock.monotonic();
       looking = look().finally(() => looking = undefined);
     }
