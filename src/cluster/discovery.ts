@@ -25,8 +25,10 @@ export interface DiscoveryListener {
   onHealth?(health: { readonly reachable: boolean; readonly reason?: string }): void;
   /** No EndpointSlice (or no Pod, where those are watched) names this pod any more. */
   onPodGone?(uid: string): void;
+  /** One names a pod that none named before: a new one, or one that is back after a selector's edit. */
+  onPodNamed?(uid: string): void;
   /**
-   * An EndpointSlice says that a pod is no longer ready for a Service (`serviceKey`), or is again.
+   * An EndpointSlice says that a pod is no longer ready for a Service (`serviceKey`), or is now.
    * Told at once: its program may be ended before the gathered change is through.
    */
   onPodLeaving?(service: string, uid: string, leaving: boolean): void;
@@ -226,9 +228,9 @@ class ServiceDiscovery implements Discovery {
       pick: pickSlice,
       onEvent: (key, before, now) => {
         this.#index.setSlice(key, before, now);
-        const leaves = this.#tellLeaving(before, now);
+        const told = this.#tellLeaving(before, now);
         this.#changed();
-        if (leaves) this.#hurry();
+        if (told) this.#hurry();
       },
       onDenied: (error) => {
         if (slices.synced) return false;
@@ -347,21 +349,25 @@ class ServiceDiscovery implements Discovery {
     else this.#coalescer.poke();
   }
 
-  /** True when a pod is no longer ready. */
+  /**
+   * True when a pod is no longer ready, or is now. One that a slice has not
+   * named before may come from another slice, or from a Service that was made
+   * anew: ready there, it no longer leaves.
+   */
   #tellLeaving(before: Slice | undefined, now: Slice | undefined): boolean {
-    if (!this.#isReady || !before || !now) return false;
-    const was = new Map(before.endpoints.map((endpoint) => [endpoint.pod?.uid, endpoint.ready]));
+    if (!this.#isReady || !now) return false;
+    const was = new Map(before?.endpoints.map((endpoint) => [endpoint.pod?.uid, endpoint.ready]));
     const service = serviceKey({ namespace: now.namespace, name: now.service });
-    let leaves = false;
+    let told = false;
     for (const { pod, ready } of now.endpoints) {
-      if (pod === undefined || (was.get(pod.uid) ?? ready) === ready) continue;
-      leaves ||= !ready;
+      if (pod === undefined || (was.get(pod.uid) ?? false) === ready) continue;
+      told = true;
       this.#listener.onPodLeaving?.(service, pod.uid, !ready);
     }
-    return leaves;
+    return told;
   }
 
-  /** The pod that takes over may be among what is gathered: it is needed now. */
+  /** The pod that takes over, or that held connections wait for, may be among what is gathered. */
   #hurry(): void {
     const now = this.#parts.clock.monotonic();
     if (now - this.#hurriedAt < HURRY_MS) return;
@@ -375,8 +381,9 @@ class ServiceDiscovery implements Discovery {
 
   #flush(): void {
     if (this.#closed || (!this.#isReady && !this.#complete())) return;
-    const { changed, podsGone } = this.#index.flush();
+    const { changed, podsGone, podsNamed } = this.#index.flush();
     for (const uid of podsGone) this.#listener.onPodGone?.(uid);
+    for (const uid of podsNamed) this.#listener.onPodNamed?.(uid);
     if (changed || !this.#isReady) {
       this.#snapshot = new Map(this.#index.services);
       this.#listener.onChange(this.#snapshot);

@@ -42,13 +42,15 @@ export function pickSlice(object: RawObject): Slice {
       const conditions = endpoint.conditions ?? {};
       const ready = conditions.ready ?? true;
       const target = endpoint.targetRef;
+      const where = target?.namespace ?? namespace;
       return {
         ...(target?.kind === "Pod"
           ? {
             pod: {
-              namespace: target.namespace ?? namespace,
+              namespace: where,
               name: target.name ?? "",
-              uid: target.uid ?? "",
+              // Slices written by hand may leave it out; what is known of a pod goes by it.
+              uid: target.uid || `${where}/${target.name ?? ""}`,
             },
           }
           : {}),

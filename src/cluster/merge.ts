@@ -68,10 +68,9 @@ function mergeEndpoints(
     const ports = slicePorts(tcp, slice);
     for (const { pod, ready, serving, terminating, hostname } of slice.endpoints) {
       if (!pod) continue;
-      const key = pod.uid || `${pod.namespace}/${pod.name}`;
-      const before = pods.get(key);
+      const before = pods.get(pod.uid);
       if (!before) {
-        pods.set(key, {
+        pods.set(pod.uid, {
           podNamespace: pod.namespace,
           podName: pod.name,
           podUid: pod.uid,

@@ -22,6 +22,7 @@ export class ServiceIndex {
   /** How many slices or pods name a pod. */
   readonly #uids = new Map<string, number>();
   readonly #gone = new Set<string>();
+  readonly #named = new Set<string>();
 
   get services(): ReadonlyMap<string, ClusterService> {
     return this.#services;
@@ -72,12 +73,16 @@ export class ServiceIndex {
         for (const key of this.#bySelector.get(at) ?? []) this.#dirty.add(key);
       }
     }
-    if (before && before.uid !== now?.uid) this.#gone.add(before.uid);
-    if (now) this.#gone.delete(now.uid);
+    if (before?.uid === now?.uid) return;
+    if (before) this.#isGone(before.uid);
+    if (now) this.#isNamed(now.uid);
   }
 
-  /** Recomputes what was touched. `podsGone`: uids nothing names any more. */
-  flush(): { changed: boolean; podsGone: string[] } {
+  /**
+   * Recomputes what was touched. `podsGone`: uids nothing names any more;
+   * `podsNamed`: uids that something names and nothing did before.
+   */
+  flush(): { changed: boolean; podsGone: string[]; podsNamed: string[] } {
     let changed = false;
     for (const key of this.#dirty) {
       const spec = this.#specs.get(key);
@@ -93,8 +98,10 @@ export class ServiceIndex {
     }
     this.#dirty.clear();
     const podsGone = [...this.#gone];
+    const podsNamed = [...this.#named];
     this.#gone.clear();
-    return { changed, podsGone };
+    this.#named.clear();
+    return { changed, podsGone, podsNamed };
   }
 
   #slicesOf(key: string, spec: ServiceSpec): Slice[] {
@@ -106,15 +113,25 @@ export class ServiceIndex {
   #count(slice: Slice | undefined, by: number): void {
     for (const { pod } of slice?.endpoints ?? []) {
       if (!pod?.uid) continue;
-      const count = (this.#uids.get(pod.uid) ?? 0) + by;
+      const before = this.#uids.get(pod.uid) ?? 0;
+      const count = before + by;
       if (count > 0) {
         this.#uids.set(pod.uid, count);
-        this.#gone.delete(pod.uid);
+        if (before === 0) this.#isNamed(pod.uid);
       } else {
         this.#uids.delete(pod.uid);
-        this.#gone.add(pod.uid);
+        this.#isGone(pod.uid);
       }
     }
+  }
+
+  #isNamed(uid: string): void {
+    // Gone and back within one burst: never gone.
+    if (!this.#gone.delete(uid)) this.#named.add(uid);
+  }
+
+  #isGone(uid: string): void {
+    if (!this.#named.delete(uid)) this.#gone.add(uid);
   }
 }
 

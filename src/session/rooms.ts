@@ -8,6 +8,8 @@ export interface Engine {
   listen(spec: ListenSpec): Promise<Listener>;
   /** The watch says this pod is gone: nothing new goes over its link. */
   retirePod(podUid: string): void;
+  /** The watch names this pod, perhaps again. */
+  revivePod(podUid: string): void;
   /** The watch says this pod leaves a Service (`serviceKey`), or is back; `update` says so later. */
   podLeaves(service: string, podUid: string, leaving: boolean): void;
   close(): Promise<void>;

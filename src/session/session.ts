@@ -215,6 +215,7 @@ export class Session {
       },
       onHealth: (health) => this.#reachability.note(health),
       onPodGone: (uid) => engine.retirePod(uid),
+      onPodNamed: (uid) => engine.revivePod(uid),
       onPodLeaving: (service, uid, leaving) => engine.podLeaves(service, uid, leaving),
       onNote: (text) => this.#notes.push(text),
     });

@@ -123,6 +123,11 @@ export class TunnelEngine {
     for (const service of this.#leaving.keys()) this.podLeaves(service, podUid, false);
   }
 
+  /** The watch names this pod, perhaps again: a Service's selector may lead back to pods it has left. */
+  revivePod(podUid: string): void {
+    this.#host.pool.revive(podUid);
+  }
+
   /**
    * The watch says that this pod is no longer ready for a Service (`namespace/name`), or is again.
    * New connections of that Service pass it over from now on, before `update` says so.

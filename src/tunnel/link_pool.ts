@@ -118,7 +118,12 @@ export class LinkPool {
     this.drop(uid, "its pod is gone");
   }
 
-  /** The same, for a pod nobody needs at the moment. */
+  /** The watch names this pod (again): it may be dialled. */
+  revive(uid: string): void {
+    this.#gone.delete(uid);
+  }
+
+  /** Like `retire`, for a pod nobody needs at the moment. */
   drop(uid: string, reason: string): void {
     for (const link of [...this.#pods.get(uid)?.links ?? []]) link.drain(reason);
   }

@@ -59,6 +59,7 @@ export class Ground {
     this.#discovery = watched.discover({ namespaces: [NS] }, {
       onChange: () => this.#refresh(),
       onPodGone: (uid) => engine.retirePod(uid),
+      onPodNamed: (uid) => engine.revivePod(uid),
       onPodLeaving: (service, uid, leaving) => engine.podLeaves(service, uid, leaving),
     });
   }
@@ -119,6 +120,12 @@ export class Ground {
     this.#listeners.set(listener, name);
     this.#refresh();
     return listener;
+  }
+
+  /** The workloads whose pods are ready behind a listener. */
+  podsOf(listener: TunnelListener): string[] {
+    const ready = this.#endpoints(this.#listeners.get(listener)!)?.filter((one) => one.ready) ?? [];
+    return [...new Set(ready.map(({ podName }) => podName.replace(/-.*/, "")))];
   }
 
   async connect(listener: TunnelListener): Promise<Client> {

@@ -1,0 +1,85 @@
+import assert from "node:assert/strict";
+import { pickSlice } from "../../src/cluster/endpoint_slice.ts";
+import { ServiceIndex } from "../../src/cluster/service_index.ts";
+import { systemClock } from "../../src/platform/clock.ts";
+import { type Raw, SERVICES, SLICES, TestApi, until } from "./api_server.ts";
+
+const namespace = "sample-project";
+
+function slice(name: string, ready: Record<string, boolean>): Raw {
+  return {
+    metadata: {
+      namespace,
+      name,
+      resourceVersion: "1",
+      labels: { "kubernetes.io/service-name": "a" },
+    },
+    ports: [{ name: "", port: 8080 }],
+    endpoints: Object.entries(ready).map(([uid, ready]) => ({
+      addresses: ["10.1.0.1"],
+      conditions: { ready, serving: ready, terminating: false },
+      targetRef: { kind: "Pod", namespace, name: uid, uid },
+    })),
+  };
+}
+
+Deno.test("a pod that no slice names is gone, and named again when one does", async () => {
+  const api = await TestApi.start();
+  api.seed(SERVICES, {
+    metadata: { namespace, name: "a", uid: "a", resourceVersion: "1" },
+    spec: { clusterIP: "10.0.0.1", selector: { app: "a" }, ports: [{ port: 80 }] },
+  });
+  api.seed(SLICES, slice("a-x", { one: true, two: false }));
+  const cluster = await api.open({ clock: systemClock });
+  const told: string[] = [];
+  try {
+    const discovery = cluster.discover({ namespaces: [namespace] }, {
+      onChange() {},
+      onPodGone: (uid) => told.push(`${uid} gone`),
+      onPodNamed: (uid) => told.push(`${uid} named`),
+      onPodLeaving: (_service, uid, leaving) => told.push(`${uid} ${leaving ? "leaves" : "ready"}`),
+    });
+    await discovery.ready;
+    await until("both watches", () => api.watches.get(SLICES)?.size === 1);
+    told.splice(0);
+    // As when a Service is deleted and made anew: its slices go with it, its pods stay.
+    api.change(SLICES, "MODIFIED", slice("a-x", { one: false, two: false }));
+    api.change(SLICES, "DELETED", slice("a-x", { one: false, two: false }));
+    await until("both gone", () => told.length === 3);
+    assert.deepEqual(told.splice(0), ["one leaves", "one gone", "two gone"]);
+    api.change(SLICES, "ADDED", slice("a-y", { one: true, two: false }));
+    await until("both back", () => told.length === 3);
+    assert.deepEqual(told, ["one ready", "one named", "two named"]);
+  } finally {
+    await cluster.close();
+    await api.close();
+  }
+});
+
+Deno.test("ServiceIndex tells each pod that is named anew, and none that was named all along", () => {
+  const index = new ServiceIndex();
+  const make = (...names: string[]) =>
+    pickSlice(slice("a-x", Object.fromEntries(names.map((name) => [name, true]))));
+  index.setSlice("1", undefined, make("p"));
+  index.setSlice("2", undefined, make("p", "q"));
+  assert.deepEqual(index.flush().podsNamed, ["p", "q"]);
+  // Moved to another slice within a burst, or gone and back: nothing new.
+  index.setSlice("2", make("p", "q"), make());
+  index.setSlice("1", make("p"), make("q", "p"));
+  assert.deepEqual(index.flush(), { changed: false, podsGone: [], podsNamed: [] });
+  index.setSlice("1", make("q", "p"), make("p"));
+  assert.deepEqual(index.flush().podsGone, ["q"]);
+  index.setSlice("1", make("p"), make("p", "q"));
+  assert.deepEqual(index.flush().podsNamed, ["q"]);
+  // Come and gone within a burst.
+  index.setSlice("1", make("p", "q"), make("p", "q", "r"));
+  index.setSlice("1", make("p", "q", "r"), make("p", "q"));
+  assert.deepEqual(index.flush(), { changed: false, podsGone: [], podsNamed: [] });
+});
+
+Deno.test("pickSlice() tells pods apart that have no uid, as in slices written by hand", () => {
+  const raw = slice("a-x", { one: true, two: true });
+  for (const endpoint of raw.endpoints) delete endpoint.targetRef.uid;
+  const uids = pickSlice(raw).endpoints.map(({ pod }) => pod?.uid);
+  assert.deepEqual(uids, [`${namespace}/one`, `${namespace}/two`]);
+});
