@@ -155,6 +155,10 @@ export class ChannelsLink implements Link {
     }
   }
 
+  stoodStill(now: number): void {
+    if (this.#pingAt !== undefined) this.#pingAt = now;
+  }
+
   drain(_reason: string): void {
     if (this.state !== "open") return;
     this.state = "draining";

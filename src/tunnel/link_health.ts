@@ -73,6 +73,11 @@ export class LinkHealth {
     return "fine";
   }
 
+  /** An answer may lie unread: its time begins anew. */
+  stoodStill(now: number): void {
+    if (this.#sentAt !== undefined) this.#sentAt = now;
+  }
+
   close(): void {
     this.#waiting = [];
   }

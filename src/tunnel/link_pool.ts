@@ -32,6 +32,8 @@ const TRUST_MS = 12_000;
 /** How long that may take, in ms. */
 const PROBE_MS = 2000;
 const TICK_MS = 1000;
+/** A tick later than this, in ms: the process was stopped, or got no processor. */
+const LATE_MS = 1000;
 /** A second link to a pod, dialled while the first was held up, is kept this long without streams, in ms. */
 const SPARE_IDLE_MS = 5000;
 /** Wall clock running ahead of the monotonic one by more than this, in ms: the machine has slept. */
@@ -52,6 +54,7 @@ export class LinkPool {
   readonly #closing = new AbortController();
   #cancelTick: (() => void) | undefined;
   #sleepMark = 0;
+  #tickDue = 0;
   /** Links opened before this time have not been heard since the machine slept. */
   #wokeAt = Number.NEGATIVE_INFINITY;
 
@@ -225,6 +228,7 @@ export class LinkPool {
     if (this.#cancelTick !== undefined || this.#closing.signal.aborted) return;
     const { clock } = this.#options;
     this.#sleepMark = clock.now() - clock.monotonic();
+    this.#tickDue = clock.monotonic() + TICK_MS;
     this.#cancelTick = clock.after(TICK_MS, () => this.#tick());
   }
 
@@ -243,7 +247,9 @@ export class LinkPool {
     const mark = clock.now() - now;
     if (mark - this.#sleepMark > SLEPT_MS) this.#wokeAt = now;
     this.#sleepMark = mark;
+    const late = now - this.#tickDue > LATE_MS;
     for (const link of this.links) {
+      if (late) link.stoodStill(now);
       const keep = this.#isSpare(link) ? Math.min(SPARE_IDLE_MS, idleMs) : idleMs;
       if (link.streams === 0 && now - link.usedAt >= keep) link.close();
       else link.tick(now);

@@ -94,6 +94,11 @@ export class LinkWriter {
     return this.#running ? now - this.#movedAt : 0;
   }
 
+  /** Counts `stuckFor` from now on. */
+  restartStuck(now: number): void {
+    this.#movedAt = now;
+  }
+
   /** True while a write is under way or waits. */
   get busy(): boolean {
     return this.#running || this.#queue.length > 0;

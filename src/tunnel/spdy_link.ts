@@ -178,6 +178,14 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     if (verdict === "dead") this.#lost("it no longer answers");
   }
 
+  stoodStill(now: number): void {
+    for (const stream of this.#choked) stream.progressAt = now;
+    this.#writer.restartStuck(now);
+    this.#health.stoodStill(now);
+    this.#upstream.forget();
+    this.#upstream.resumed(now);
+  }
+
   drain(reason: string): void {
     if (this.state !== "open") return;
     this.state = "draining";

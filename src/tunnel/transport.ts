@@ -86,6 +86,8 @@ export interface Link {
   drain(reason: string): void;
   /** Ends it and all its streams now. */
   close(error?: TunnelError): void;
+  /** This process itself stood still until `now` (monotonic, ms): what has not happened proves nothing. */
+  stoodStill(now: number): void;
   /** Called by the pool about once a second with the monotonic time in ms. */
   tick(now: number): void;
 }

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { ManualClock } from "./manual_clock.ts";
+import { echo, type Pod } from "./peer.ts";
+import { type Bed, type Client, until, withBed, within } from "./support.ts";
+
+/** A manual clock does not run while nobody advances it: so `ms` pass as for a stopped process. */
+async function standStill(clock: ManualClock, ms: number): Promise<void> {
+  await clock.advance(ms, ms);
+}
+
+/** A connection whose program does not read, and one beside it that waits for an answer. */
+async function stalled(
+  { connect, engine }: Bed,
+): Promise<{ slow: Client; waiting: Client }> {
+  const waiting = await connect();
+  await waiting.write("x\n");
+  assert.equal(await waiting.line(), "x");
+  const slow = await connect();
+  let last = -1;
+  let since = 0;
+  await until(() => {
+    const now = engine.stats().bytesDown;
+    if (now !== last) since = performance.now();
+    last = now;
+    return now > 2 && performance.now() - since > 200;
+  }, "every buffer is full");
+  await waiting.write("y\n");
+  return { slow, waiting };
+}
+
+const BYTES = 40_000_000;
+
+function pods(): Record<string, Pod> {
+  let turn = 0;
+  const large: Pod = async (stream) => {
+    const block = new Uint8Array(65_536);
+    for (let sent = 0; sent < BYTES && !stream.gone; sent += block.length) {
+      await stream.write(block.subarray(0, Math.min(block.length, BYTES - sent)));
+    }
+  };
+  return { a: (stream) => (turn++ === 1 ? large(stream) : echo(stream)) };
+}
+
+Deno.test("A process that stood still does not take it for a program's stall", async () => {
+  const clock = new ManualClock();
+  await withBed({ pods: pods(), engine: { clock } }, async (bed) => {
+    const { slow, waiting } = await stalled(bed);
+    await standStill(clock, 60_000);
+    // It was czctl that did not run: the program reads on, and gets everything.
+    const got = drain(slow, BYTES);
+    assert.equal(await waiting.line(), "y");
+    await got;
+    assert.equal(bed.peer.accepted, 1);
+  });
+});
+
+Deno.test("A process that stood still does not take it for a pod's stall", async () => {
+  const clock = new ManualClock();
+  let turn = 0;
+  const sink: Pod = async (stream) => {
+    let got = 0;
+    while (got < BYTES) got += (await stream.read())!.length;
+    await stream.write("all\n");
+  };
+  const pod: Pod = (stream) => (turn++ === 1 ? sink(stream) : echo(stream));
+  await withBed({ pods: { a: pod }, engine: { clock } }, async ({ connect, peer }) => {
+    const waiting = await connect();
+    await waiting.write("x\n");
+    assert.equal(await waiting.line(), "x");
+    const goOn = holdReading([...peer.links][0]!.conn);
+    const upload = await connect();
+    let sent = false;
+    const sending = upload.write(new Uint8Array(BYTES)).then(() => sent = true);
+    await waiting.write("y\n");
+    await clock.advance(1000);
+    assert.ok(!sent, "nothing is taken");
+    await standStill(clock, 60_000);
+    goOn();
+    await sending;
+    assert.equal(await upload.line(20_000), "all");
+    assert.equal(await waiting.line(), "y");
+    assert.equal(peer.accepted, 1);
+  });
+});
+
+/** Reads and throws away `count` bytes. */
+async function drain({ conn }: Client, count: number): Promise<void> {
+  const buffer = new Uint8Array(262_144);
+  for (let got = 0; got < count;) {
+    const read = await within(10_000, conn.read(buffer), "more bytes");
+    if (read === null) throw new Error(`ended after ${got} of ${count} bytes`);
+    got += read;
+  }
+}
+
+/** Keeps a connection from being read, from its next read on. */
+function holdReading(conn: Deno.Conn): () => void {
+  const read = conn.read.bind(conn);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  conn.read = async (into) => {
+    const count = await read(into);
+    await promise;
+    return count;
+  };
+  return resolve;
+}
