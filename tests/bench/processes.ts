@@ -41,10 +41,10 @@ export function family(pid: number): number[] {
   return found;
 }
 
-/** Argument `index` of the process's command line. */
-export function argument(pid: number, index: number): string {
+/** The last word of the process's command line. */
+export function lastArgument(pid: number): string {
   try {
-    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0")[index] ?? "";
+    return Deno.readTextFileSync(`/proc/${pid}/cmdline`).split("\0").at(-2) ?? "";
   } catch {
     return "";
   }

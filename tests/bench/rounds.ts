@@ -2,7 +2,7 @@
 import { type Cluster, deployment, service, startCluster } from "../cluster/mod.ts";
 import type { Kubectl } from "../cluster/kubectl.ts";
 import { type Credentials, type LoadResult, type Measure, PORTS } from "./measures.ts";
-import { argument, family, pssMegabytes } from "./processes.ts";
+import { family, lastArgument, pssMegabytes } from "./processes.ts";
 import { until } from "../e2e/sandbox.ts";
 import { Czctl, direct, kubectl, NAMESPACE, type Place, type Tool } from "./tools.ts";
 
@@ -32,7 +32,7 @@ export function benchCluster(): Promise<Cluster> {
 /** The cluster's processes by role, for what the rest of the way costs. */
 export function clusterPids(cluster: Cluster): Record<string, number[]> {
   const roles: Record<string, number[]> = { api: [], gateway: [], pods: [] };
-  for (const pid of family(cluster.pid)) (roles[argument(pid, 2)] ??= []).push(pid);
+  for (const pid of family(cluster.pid)) (roles[lastArgument(pid)] ??= []).push(pid);
   return roles;
 }
 

@@ -19,6 +19,7 @@ import { Kubelet } from "./kubelet.ts";
 import { NODE_IP, NODE_NAME } from "./pod_status.ts";
 import { isReady } from "./owners.ts";
 import { mergePatch } from "./patch.ts";
+import { DATA_PATH_FLAGS } from "./pod_protocol.ts";
 import { type Resource, resourceNamed, resourceOfKind } from "./resources.ts";
 import { Store } from "./store.ts";
 import type { GatewayCommand, GatewayConfig, GatewayReport, GatewayStats } from "./target.ts";
@@ -200,7 +201,11 @@ export class ClusterProcess implements Control {
     };
     // Several share the port through node:cluster; one alone accepts by itself.
     cluster.schedulingPolicy = this.config.gateways > 1 ? cluster.SCHED_RR : cluster.SCHED_NONE;
-    cluster.setupPrimary({ exec: process.argv[1]!, args: ["gateway"] });
+    cluster.setupPrimary({
+      exec: process.argv[1]!,
+      args: ["gateway"],
+      execArgv: [...DATA_PATH_FLAGS],
+    });
     const child = cluster.fork({ TEST_CLUSTER_GATEWAY: JSON.stringify(config) }).process;
     this.#gateways.push(child);
     return new Promise((resolve, reject) => {

@@ -15,6 +15,12 @@ export const HEADROOM = 18;
 const BLOCK = 32 * 1024;
 /** Up to here a copy is cheaper than a block. */
 const SMALL = 8_192;
+/**
+ * Where every connection reads first, all into the same: what is read is copied before anything else
+ * is. A block for each would be held until its second of lingering is over, and a thousand
+ * connections a second would cost ten full garbage collections of 4 ms.
+ */
+const shared = Buffer.allocUnsafeSlow(SMALL);
 /** Blocks not in use, all connections together: fresh memory costs more than filling it. */
 const spare: Buffer[] = [];
 const SPARES = 64;
@@ -51,6 +57,8 @@ export class Forward {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
   #full = false;
+  /** The last read was full: the next goes into a block of its own. */
+  #bulk = false;
   #block: Buffer | undefined;
 
   constructor(
@@ -75,6 +83,7 @@ export class Forward {
       noDelay: true,
       onread: {
         buffer: () => {
+          if (!this.#bulk) return shared;
           this.#block ??= takeBlock();
           return this.#block.subarray(HEADROOM);
         },
@@ -96,17 +105,26 @@ export class Forward {
 
   #data(length: number): boolean {
     if (this.#over) return true;
-    const block = this.#block!;
+    const block = this.#block;
     let more: boolean;
-    if (length > SMALL) {
+    if (block !== undefined && length > SMALL) {
       // The block is the TLS socket's until it is written.
       this.#block = undefined;
       more = this.peer.data(block, length, () => giveBack(block));
     } else {
-      more = this.peer.data(Buffer.from(block.subarray(0, HEADROOM + length)), length, () => {});
+      const copy = Buffer.allocUnsafe(HEADROOM + length);
+      (block?.subarray(HEADROOM) ?? shared).copy(copy, HEADROOM, 0, length);
+      more = this.peer.data(copy, length, () => {});
+      this.#bulk = length === SMALL;
+      if (!this.#bulk) this.#giveBack();
     }
     if (!more) this.#socket?.pause();
     return true;
+  }
+
+  #giveBack(): void {
+    if (this.#block !== undefined) giveBack(this.#block);
+    this.#block = undefined;
   }
 
   #failed(error: Error & { code?: string }, socket: Socket): void {
@@ -176,8 +194,7 @@ export class Forward {
     this.#over = true;
     clearTimeout(this.#timer);
     this.#congested(false);
-    if (this.#block !== undefined) giveBack(this.#block);
-    this.#block = undefined;
+    this.#giveBack();
     const socket = this.#socket;
     if (socket && !socket.destroyed) {
       // As Go's Close: what is written still goes out, what arrives is not read any more.

@@ -17,6 +17,7 @@ import {
   terminated,
 } from "./pod_status.ts";
 import {
+  DATA_PATH_FLAGS,
   type PodCommand,
   type PodFault,
   type PodReport,
@@ -43,6 +44,7 @@ class PodProcess {
   constructor(readonly onExit: (uid: string, exitCode: number) => void) {
     this.child = fork(process.argv[1]!, ["pods"], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
+      execArgv: [...DATA_PATH_FLAGS],
     });
     this.child.on("message", (report: PodReport) => {
       if (report.type === "exited") return this.onExit(report.id, report.exitCode);
