@@ -15,7 +15,7 @@ import {
   resetFrame,
   STATUS_CANCEL,
 } from "./frames.ts";
-import { LinkHealth } from "./link_health.ts";
+import { LANES, LinkHealth } from "./link_health.ts";
 import { LinkReader } from "./link_reader.ts";
 import { LinkWriter } from "./link_writer.ts";
 import { type SpdyHost, SpdyStream } from "./spdy_stream.ts";
@@ -80,6 +80,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   /** By the id of the error stream: stays until that one has ended. */
   readonly #byError = new Map<number, SpdyStream>();
   #nextId = 1;
+  readonly #heavy = new Set<SpdyStream>();
   /** Names the pair of streams of one connection. */
   #requestId = 0;
   readonly #choked = new Set<SpdyStream>();
@@ -125,9 +126,9 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   }
 
   open(port: number, events: StreamEvents): LinkStream {
-    const errorId = this.#nextId;
-    const dataId = errorId + 2;
-    this.#nextId += 4;
+    const errorId = this.#idFrom(this.#nextId);
+    const dataId = this.#idFrom(errorId + 2);
+    this.#nextId = dataId + 2;
     const rest = [["port", String(port)], ["requestid", String(this.#requestId++)]] as const;
     const stream = new SpdyStream(this, errorId, dataId, events);
     if (this.state === "closed") {
@@ -144,12 +145,22 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     return stream;
   }
 
+  /** The first id from `id` on whose lane is not one of a large upload, which may come to a halt. */
+  #idFrom(id: number): number {
+    if (this.#heavy.size === 0) return id;
+    const lanes = new Set([...this.#heavy].map((stream) => stream.dataId % LANES));
+    for (let step = 0; step < LANES; step++) {
+      if (!lanes.has((id + 2 * step) % LANES)) return id + 2 * step;
+    }
+    return id;
+  }
+
   probe(ms: number): Promise<boolean> {
     const { clock } = this.#options;
     if (this.state === "closed") return Promise.resolve(false);
     return new Promise((resolve) => {
       const cancel = clock.after(ms, () => resolve(false));
-      this.#health.ping(clock.monotonic(), () => {
+      this.#health.pingAll(clock.monotonic(), () => {
         cancel();
         resolve(true);
       });
@@ -169,11 +180,11 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       this.#health.heard(now);
       return;
     }
-    let waiting = 0;
-    for (const stream of this.#byData.values()) {
-      if (stream.unansweredBefore(now - ASK_MS)) waiting++;
-    }
-    if (this.#upstream.tick(now, waiting, this.streams)) return this.#lost(NOT_TAKEN);
+    const waiting = [...this.#byData.values()].filter((stream) =>
+      stream.unansweredBefore(now - ASK_MS)
+    );
+    const stuck = this.#upstream.tick(now, waiting.length, this.streams);
+    if (stuck.size > 0 && this.#notRead(stuck, waiting)) return;
     const verdict = this.#health.tick(now, this.#byData.size > 0, this.#writer.busy);
     if (verdict === "dead") this.#lost("it no longer answers");
   }
@@ -260,8 +271,13 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     }
   }
 
-  orphaned(): void {
-    if (this.state !== "closed") this.#upstream.orphaned(this.now());
+  orphaned(lane: number): void {
+    if (this.state !== "closed") this.#upstream.orphaned(this.now(), lane);
+  }
+
+  heavy(stream: SpdyStream, heavy: boolean): void {
+    if (heavy) this.#heavy.add(stream);
+    else this.#heavy.delete(stream);
   }
 
   /** A stream has ended: forget it, and the link too when it was the last of a draining one. */
@@ -412,6 +428,30 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     const blocked = streams.filter((stream) => stream.blocked).length;
     return blocked > (this.#upstream.hasOrphans ? 0 : 1) ||
       streams.some((stream) => !stream.blocked && stream.waitsSince(now - stuck));
+  }
+
+  /**
+   * The far end reads no more in these lanes. In all of them: the link is given
+   * up for whoever waits behind another. In some: only who waits there is ended,
+   * but for the one that most likely is the reason, and new ones go elsewhere.
+   * True when the link is closed.
+   */
+  #notRead(stuck: ReadonlyMap<number, boolean>, waiting: readonly SpdyStream[]): boolean {
+    const lost = this.streams === 0 ||
+      stuck.size === LANES && waiting.length > (this.#upstream.hasOrphans ? 0 : 1);
+    if (lost) this.#lost(NOT_TAKEN);
+    if (lost || stuck.size === LANES) return lost;
+    for (const [lane, orphaned] of stuck) {
+      const behind = waiting.filter((stream) => stream.isIn(lane))
+        .sort((a, b) => b.unanswered - a.unanswered);
+      for (const stream of behind.slice(orphaned ? 0 : 1)) {
+        if (!this.#byData.has(stream.dataId)) continue;
+        this.drain("the pod takes nothing of some of what it is sent");
+        this.sendReset(stream.dataId);
+        stream.finish(lostError(NOT_TAKEN, undefined, !stream.wrotePayload));
+      }
+    }
+    return false;
   }
 
   /**

@@ -1,5 +1,6 @@
 import { classifyErrorText, TunnelError } from "./errors.ts";
 import { FRAME_HEAD, writeDataHead } from "./frames.ts";
+import { LANES } from "./link_health.ts";
 import {
   HEAD_ROOM,
   type Lease,
@@ -10,8 +11,8 @@ import {
 
 /** Most error text kept, in bytes; real ones are below 600. */
 const MAX_ERROR_TEXT = 4096;
-/** A connection that sent this much, in bytes, may leave more behind than its pod has taken. */
-const ORPHAN_FROM = 64 * 1024;
+/** A connection that sent this much, in bytes, may have sent, or leave behind, more than its pod takes. */
+const MUCH = 64 * 1024;
 /** How long the reason may come after a data stream was reset, in ms. */
 const REASON_MS = 250;
 
@@ -29,7 +30,9 @@ export interface SpdyHost extends Link {
   sendReset(id: number): void;
   choke(stream: SpdyStream, choked: boolean): void;
   /** A stream was given up whose bytes may still be under way. */
-  orphaned(): void;
+  orphaned(lane: number): void;
+  /** A stream has sent much since it last got something: its lane may become stuck. */
+  heavy(stream: SpdyStream, heavy: boolean): void;
   forget(stream: SpdyStream): void;
   /** The error text says that the pod is gone. */
   podGone(): void;
@@ -55,6 +58,9 @@ export class SpdyStream implements LinkStream {
   /** Frames given to the connection and not yet taken. */
   #unsent = 0;
   #sentBytes = 0;
+  /** Bytes sent since the pod's last. */
+  unanswered = 0;
+  #isHeavy = false;
   #upAt = Number.NEGATIVE_INFINITY;
   #downAt = Number.NEGATIVE_INFINITY;
   /** The first bytes sent since the pod's last. */
@@ -82,6 +88,8 @@ export class SpdyStream implements LinkStream {
     if (this.#upAt <= this.#downAt || this.#sentBytes === 0) this.#askedAt = now;
     this.#upAt = now;
     this.#sentBytes += length;
+    this.unanswered += length;
+    if (this.unanswered >= MUCH) this.#weigh(true);
     const at = HEAD_ROOM - FRAME_HEAD;
     writeDataHead(buffer, at, this.dataId, length, false);
     const sent = this.link.sendFrame(buffer, at, FRAME_HEAD + length);
@@ -107,7 +115,7 @@ export class SpdyStream implements LinkStream {
     if (this.#over) return;
     this.#leave();
     this.link.sendReset(this.dataId);
-    if (this.#sentBytes >= ORPHAN_FROM) this.link.orphaned();
+    if (this.#sentBytes >= MUCH) this.link.orphaned(this.dataId % LANES);
     this.link.forget(this);
   }
 
@@ -128,10 +136,17 @@ export class SpdyStream implements LinkStream {
     return this.#upAt > this.#downAt && this.#askedAt < time;
   }
 
+  /** True when what it sends, or its opening, is in this lane. */
+  isIn(lane: number): boolean {
+    return this.dataId % LANES === lane || (!this.#replied && this.errorId % LANES === lane);
+  }
+
   // ---- from the link
 
   podSent(bytes: Uint8Array, lease: Lease, more: boolean): void {
     if (this.#over || this.#gotFin) return;
+    this.unanswered = 0;
+    this.#weigh(false);
     this.#downAt = this.link.heardAt;
     this.#replied = true;
     this.#events.data(bytes, lease, more);
@@ -196,7 +211,14 @@ export class SpdyStream implements LinkStream {
 
   #leave(): void {
     this.#over = true;
+    this.#weigh(false);
     this.#cancelGrace?.();
+  }
+
+  #weigh(heavy: boolean): void {
+    if (this.#isHeavy === heavy) return;
+    this.#isHeavy = heavy;
+    this.link.heavy(this, heavy);
   }
 
   #finishIfComplete(): void {

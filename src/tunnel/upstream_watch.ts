@@ -1,77 +1,103 @@
+import { LANES } from "./link_health.ts";
+
 /** How long connections may wait for an answer before the far end is asked, in ms; also between two questions. */
 export const ASK_MS = 3000;
 /** How long its answer may take, in ms: several times what a slow line has in its buffers. */
 const ANSWER_MS = 7000;
 
+/** PINGs sent together, one into each lane. */
+interface Question {
+  at: number;
+  /** Lanes that have not answered. */
+  readonly open: Set<number>;
+  /** The lane of the connection given up that it was sent behind. */
+  readonly orphan?: number;
+}
+
 /**
- * Whether the far end still reads. What a pod does not take stops everything
- * sent over its link, while other connections may go on receiving: then
- * neither silence nor a write that waits shows it, because the sockets on the
- * way hold megabytes. A PING behind all of it does.
+ * Whether the far end still reads. What a pod does not take stops what is sent
+ * in the same lane, and soon everything sent over its link, while other
+ * connections may go on receiving: then neither silence nor a write that waits
+ * shows it, because the sockets on the way hold megabytes. A PING behind all of
+ * it does, in each lane.
  */
 export class UpstreamWatch {
-  readonly #ping: (done: () => void) => void;
-  #askedAt: number | undefined;
-  #asked = 0;
+  readonly #ping: (done: () => void) => number;
+  #question: Question | undefined;
   #lastAsked = Number.NEGATIVE_INFINITY;
   /**
-   * When PINGs were sent behind the bytes of connections given up, the oldest
-   * unanswered one first: those bytes may be what is not taken.
+   * Sent behind the bytes of connections given up, the oldest first: those
+   * bytes may be what is not taken.
    */
-  readonly #orphans: number[] = [];
+  #orphans: Question[] = [];
 
-  /** `ping` sends one and calls `done` when it is answered. */
-  constructor(ping: (done: () => void) => void) {
+  /** `ping` sends one, returns its lane, and calls `done` when it is answered. */
+  constructor(ping: (done: () => void) => number) {
     this.#ping = ping;
   }
 
   get hasOrphans(): boolean {
-    return this.#orphans.length > 0;
+    return this.#orphans.some(({ open }) => open.size > 0);
   }
 
-  /** A connection was given up that has sent much. */
-  orphaned(now: number): void {
-    this.#orphans.push(now);
-    this.#ping(() => this.#orphans.shift());
+  /** A connection was given up that has sent much, in this lane. */
+  orphaned(now: number, lane: number): void {
+    this.#orphans.push(this.#ask(now, lane));
   }
 
   /** For how long an answer has been missing, in ms; 0 when none is. */
   overdue(now: number): number {
-    return now - (this.#askedAt ?? this.#orphans[0] ?? now);
+    let since = now;
+    for (const { at, open } of this.#orphans) if (open.size > 0) since = Math.min(since, at);
+    if (this.#question !== undefined && this.#question.open.size > 0) {
+      since = Math.min(since, this.#question.at);
+    }
+    return now - since;
   }
 
   /**
-   * True when the far end reads no more. `waiting`: connections whose bytes
-   * have had no answer since `now - ASK_MS`, of `streams` in all. One that
-   * waits alone may be the upload that its pod does not take, and that is
-   * nobody else's trouble.
+   * The lanes that are read no more, with whether a connection given up may be
+   * the reason. `waiting`: connections whose bytes have had no answer since
+   * `now - ASK_MS`, of `streams` in all. One that waits alone may be the upload
+   * that its pod does not take, and that is nobody else's trouble.
    */
-  tick(now: number, waiting: number, streams: number): boolean {
-    const orphanedAt = this.#orphans[0];
-    if (orphanedAt !== undefined && (waiting > 0 || streams === 0)) {
-      return now - orphanedAt >= ANSWER_MS;
+  tick(now: number, waiting: number, streams: number): ReadonlyMap<number, boolean> {
+    const stuck = new Map<number, boolean>();
+    this.#orphans = this.#orphans.filter(({ open }) => open.size > 0);
+    for (const { at, open, orphan } of this.#orphans) {
+      if (now - at < ANSWER_MS || (waiting === 0 && streams > 0)) continue;
+      for (const lane of open) {
+        if (lane === orphan || open.size === LANES) stuck.set(lane, true);
+      }
     }
     if (waiting < 2) {
       this.forget();
-      return false;
+    } else if (this.#question !== undefined && this.#question.open.size > 0) {
+      if (now - this.#question.at < ANSWER_MS) return stuck;
+      for (const lane of this.#question.open) if (!stuck.has(lane)) stuck.set(lane, false);
+    } else if (now - this.#lastAsked >= ASK_MS) {
+      this.#question = this.#ask(now);
+      this.#lastAsked = now;
     }
-    if (this.#askedAt !== undefined) return now - this.#askedAt >= ANSWER_MS;
-    if (now - this.#lastAsked < ASK_MS) return false;
-    this.#askedAt = this.#lastAsked = now;
-    const asked = ++this.#asked;
-    this.#ping(() => {
-      if (asked === this.#asked) this.#askedAt = undefined;
-    });
-    return false;
+    return stuck;
   }
 
   /** Nothing can be heard at the moment: a question still open means nothing. */
   forget(): void {
-    this.#askedAt = undefined;
+    this.#question = undefined;
   }
 
   /** Something can be heard again since `now`. */
   resumed(now: number): void {
-    this.#orphans.fill(now);
+    for (const question of this.#orphans) question.at = now;
+  }
+
+  #ask(at: number, orphan?: number): Question {
+    const open = new Set<number>();
+    for (let i = 0; i < LANES; i++) {
+      const lane = this.#ping(() => open.delete(lane));
+      open.add(lane);
+    }
+    return { at, open, ...(orphan === undefined ? {} : { orphan }) };
   }
 }

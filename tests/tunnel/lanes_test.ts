@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { ManualClock } from "./manual_clock.ts";
+import { echo, type PeerLink, type Pod } from "./peer.ts";
+import { type Client, until, withBed } from "./support.ts";
+
+/**
+ * Makes the server's end behave as moby/spdystream when the workers of these
+ * lanes wait for a program: nothing comes back from them. PINGs take turns.
+ */
+function stick(link: PeerLink, ...lanes: number[]): void {
+  const send = link.send.bind(link);
+  let pings = link.pings;
+  link.send = (bytes) => {
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const type = view.getUint16(0) === 0x8003 ? view.getUint16(2) : 0;
+    const id = type === 0 ? view.getUint32(0) : view.getUint32(8);
+    const lane = (type === 6 ? pings++ : id) % 5;
+    return lanes.includes(lane) ? Promise.resolve() : send(bytes);
+  };
+}
+
+async function echoes(client: Client, word: string): Promise<void> {
+  await client.write(`${word}\n`);
+  assert.equal(await client.line(), word);
+}
+
+Deno.test("Who waits in a lane that is held up is ended; the link's other connections do not notice", async () => {
+  const clock = new ManualClock();
+  await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, engine, peer }) => {
+    // Data streams 3, 7, 11, 15, 19, 23: the first and the last are in lane 3.
+    const clients: Client[] = [];
+    for (let i = 0; i < 6; i++) {
+      clients.push(await connect());
+      await echoes(clients[i]!, "hello");
+    }
+    const [stalled, ...rest] = clients;
+    const innocent = rest.pop()!;
+    stick([...peer.links][0]!, 3);
+    await stalled!.write("x".repeat(1000));
+    await innocent.write("y\n");
+    let ended = false;
+    const end = innocent.over(60_000).then(() => ended = true);
+    for (let second = 0; second < 13; second++) {
+      await clock.advance(1000);
+      for (const client of rest) await echoes(client, `${second}`);
+    }
+    await until(() => ended, "who waits in the same lane has been ended");
+    await end;
+    // The likely reason waits on, as does everything else; new ones go elsewhere.
+    assert.equal(engine.stats().streams, 5);
+    assert.equal(peer.accepted, 1);
+    await echoes(await connect(), "new");
+    assert.equal(peer.accepted, 2);
+  });
+});
+
+Deno.test("New connections are opened in other lanes than a large upload's", async () => {
+  const sink: Pod = async (stream) => {
+    while (await stream.read() !== null);
+  };
+  let turn = 0;
+  const pod: Pod = (stream) => (turn++ === 0 ? sink(stream) : echo(stream));
+  await withBed({ pods: { a: pod } }, async ({ connect, engine, peer }) => {
+    const upload = await connect();
+    await upload.write(new Uint8Array(200_000));
+    await until(() => engine.stats().bytesUp === 200_000, "it is on its way");
+    for (let i = 0; i < 5; i++) await echoes(await connect(), "hello");
+    const ids = [...peer.links][0]!.seen.filter((one) => one.startsWith("SYN"))
+      .map((one) => Number(one.split(" ")[1]));
+    assert.equal(ids.length, 12);
+    const [, large, ...others] = ids;
+    assert.deepEqual(others.filter((id) => id % 5 === large! % 5), []);
+  });
+});
+
+Deno.test("Two lanes held up do not make a link look dead", async () => {
+  const clock = new ManualClock();
+  await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, engine, peer }) => {
+    const client = await connect();
+    await echoes(client, "hello");
+    const [link] = peer.links;
+    // Those that the next two PINGs are for.
+    stick(link!, link!.pings % 5, (link!.pings + 1) % 5);
+    await clock.advance(30_000);
+    assert.equal(engine.stats().streams, 1);
+    // Asked after sleep, too.
+    clock.slept += 3_600_000;
+    await clock.advance(1000);
+    await echoes(await connect(), "again");
+    assert.equal(peer.accepted, 1);
+  });
+});
