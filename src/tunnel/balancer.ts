@@ -14,12 +14,17 @@ export interface BalancerOptions {
 /** Clients remembered for affinity, at most; the one not seen for longest is forgotten. */
 const MAX_CLIENTS = 1024;
 
+/** How long a pod that could not be reached is passed over while there are others, in ms. */
+const SHUN_MS = 10_000;
+
 /** Which pod a connection goes to: ready ones, the least busy first. */
 export class Balancer {
   readonly #options: BalancerOptions;
   #endpoints: readonly ServiceEndpoint[] = [];
   readonly #open = new Map<string, number>();
   readonly #clients = new Map<string, { uid: string; until: number }>();
+  /** Until when a pod is passed over. */
+  readonly #shunned = new Map<string, number>();
   #turn = 0;
 
   constructor(options: BalancerOptions) {
@@ -41,12 +46,19 @@ export class Balancer {
    * when there is none (left). Count it with `opened`.
    */
   pick(client: string, tried: ReadonlySet<string>): ServiceEndpoint | undefined {
-    const candidates = this.#candidates().filter((endpoint) => !tried.has(endpoint.podUid));
-    if (candidates.length === 0) return undefined;
+    const untried = this.untried(tried);
+    if (untried.length === 0) return undefined;
+    const candidates = this.#reachable(untried);
     return this.#remembered(client, candidates) ?? this.#leastBusy(candidates);
   }
 
+  /** What `pick` chooses from, the shunned included. */
+  untried(tried: ReadonlySet<string>): readonly ServiceEndpoint[] {
+    return this.#candidates().filter((endpoint) => !tried.has(endpoint.podUid));
+  }
+
   opened(client: string, uid: string): void {
+    this.#shunned.delete(uid);
     this.#open.set(uid, (this.#open.get(uid) ?? 0) + 1);
     this.#remember(client, uid);
   }
@@ -56,6 +68,23 @@ export class Balancer {
     if (left > 0) this.#open.set(uid, left);
     else this.#open.delete(uid);
     if (this.#clients.get(client)?.uid === uid) this.#remember(client, uid);
+  }
+
+  /**
+   * A link to this pod could not be had: its node is down, say. Having no
+   * connections, it would be the first choice again and again.
+   */
+  shun(uid: string): void {
+    this.#shunned.set(uid, this.#options.now() + SHUN_MS);
+  }
+
+  /** Those that are not shunned, if there are any. */
+  #reachable(candidates: readonly ServiceEndpoint[]): readonly ServiceEndpoint[] {
+    if (this.#shunned.size === 0) return candidates;
+    const now = this.#options.now();
+    for (const [uid, until] of this.#shunned) if (until < now) this.#shunned.delete(uid);
+    const left = candidates.filter(({ podUid }) => !this.#shunned.has(podUid));
+    return left.length > 0 ? left : candidates;
   }
 
   /** Ready pods; terminating ones that still serve only when nothing else is ready. */

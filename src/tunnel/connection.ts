@@ -21,11 +21,14 @@ export interface ConnectionHost {
   /** How long a connection is held while no pod can be had, in ms. */
   readonly holdMs: number;
   pick(client: string, tried: ReadonlySet<string>): ServiceEndpoint | undefined;
+  hasUntried(tried: ReadonlySet<string>): boolean;
   /** An open link to the pod, without waiting. */
   readyLink(endpoint: ServiceEndpoint): Link | undefined;
   /** A link to the pod; throws TunnelError. */
   link(endpoint: ServiceEndpoint, port: number): Promise<Link>;
   podPort(endpoint: ServiceEndpoint): number;
+  /** No link to this pod could be had. */
+  shun(uid: string): void;
   opened(client: string, uid: string): void;
   closed(client: string, uid: string): void;
   /** Resolves when the endpoints have changed, or after `ms`. */
@@ -52,6 +55,10 @@ const SPARE_FIRST = 64;
 /** Wait between rounds over all pods, in ms: doubled up to the second. */
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 1000;
+/** How long a dial is waited for while there is another pod to try, in ms: far-away clusters take 1,000. */
+const PATIENCE_MS = 4000;
+/** The same for a further try, where the time to hold the connection is over. */
+const LAST_TRY_MS = 2000;
 /** How long a program may take to close after the pod has, in ms. */
 const LINGER_MS = 5000;
 /** How long after the pod's end without a byte the reason may come, in ms. */
@@ -129,17 +136,51 @@ export class Connection implements StreamEvents {
       let link = host.readyLink(endpoint);
       if (link === undefined) {
         try {
-          link = await host.link(endpoint, port);
+          link = await this.#dialled(endpoint, port);
         } catch (error) {
           if (this.#closed) return;
           if (!(error instanceof TunnelError)) return this.#bug(error);
           this.#note(endpoint.podUid, error);
           if (error.fault === "denied" || error.fault === "unsupported") return this.#fail();
+          if (error.fault === "timeout" || error.fault === "unreachable") {
+            host.shun(endpoint.podUid);
+            // With many pods, one dial after the other that nobody answers would take minutes.
+            if (!error.answered && host.clock.monotonic() >= this.#deadline) return this.#fail();
+          }
           continue;
         }
         if (this.#closed) return;
       }
       return this.#attach(link, endpoint, port);
+    }
+  }
+
+  /**
+   * A link to the pod, waited for not much longer than the connection may be
+   * held; the dial itself goes on for whoever comes next.
+   */
+  async #dialled(endpoint: ServiceEndpoint, port: number): Promise<Link> {
+    const { clock } = this.#host;
+    const wait = Math.min(
+      this.#host.hasUntried(new Set([...this.#tried, endpoint.podUid])) ? PATIENCE_MS : Infinity,
+      this.#tried.size === 0 ? Infinity : Math.max(this.#deadline - clock.monotonic(), LAST_TRY_MS),
+    );
+    const dialing = this.#host.link(endpoint, port);
+    if (wait === Infinity) return await dialing;
+    const late = Promise.withResolvers<never>();
+    const cancel = clock.after(wait, () => {
+      late.reject(
+        new TunnelError("timeout", "Cannot open a port-forward: no answer in time", {
+          nothingDelivered: true,
+        }),
+      );
+      // One that carries a single connection is of no use to anybody else.
+      dialing.then((link) => link.kind === "channels" && link.close(), () => {});
+    });
+    try {
+      return await Promise.race([dialing, late.promise]);
+    } finally {
+      cancel();
     }
   }
 

@@ -176,6 +176,10 @@ export class PodListener implements TunnelListener, ConnectionHost {
     return this.#balancer.pick(client, tried);
   }
 
+  hasUntried(tried: ReadonlySet<string>): boolean {
+    return this.#balancer.untried(tried).length > 0;
+  }
+
   readyLink(endpoint: ServiceEndpoint) {
     return this.#host.pool.ready(podOf(endpoint));
   }
@@ -186,6 +190,10 @@ export class PodListener implements TunnelListener, ConnectionHost {
 
   podPort(endpoint: ServiceEndpoint): number {
     return endpoint.ports[this.#options.portName]!;
+  }
+
+  shun(uid: string): void {
+    this.#balancer.shun(uid);
   }
 
   opened(client: string, uid: string): void {
