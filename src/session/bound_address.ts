@@ -39,15 +39,18 @@ export class BoundAddress {
     );
   }
 
-  /** Binds what is new or was blocked, closes what is gone, hands on the endpoints. */
+  /**
+   * Binds what is new or was blocked, closes what is gone, hands on the endpoints. A port that is
+   * only called otherwise, or now sticks to clients, keeps its connections, as in the cluster.
+   */
   async follow(planned: PlannedAddress): Promise<void> {
-    const affinityChanged = planned.affinitySeconds !== this.#planned.affinitySeconds;
     this.#planned = planned;
     const wanted = new Map(planned.ports.map((port) => [port.port, port]));
     for (const [number, bound] of this.#ports) {
       const port = wanted.get(number);
-      if (port && port.name === bound.planned.name && !affinityChanged && bound.listener) {
-        bound.listener.update(planned.endpoints);
+      if (port && bound.listener) {
+        bound.listener.update(planned.endpoints, this.#editable(port));
+        this.#ports.set(number, { ...bound, planned: port });
         wanted.delete(number);
       } else {
         await this.#unbind(number, bound);
@@ -88,16 +91,21 @@ export class BoundAddress {
     });
   }
 
+  #editable({ name, appProtocol }: PlannedPort) {
+    const { affinitySeconds } = this.#planned;
+    return {
+      portName: name,
+      ...(appProtocol === undefined ? {} : { appProtocol }),
+      ...(affinitySeconds === undefined ? {} : { affinitySeconds }),
+    };
+  }
+
   async #bind(port: PlannedPort): Promise<BoundPort> {
     const spec = {
       address: this.address,
       port: port.port,
       service: { namespace: this.#planned.namespace, name: this.#planned.service },
-      portName: port.name,
-      ...(port.appProtocol === undefined ? {} : { appProtocol: port.appProtocol }),
-      ...(this.#planned.affinitySeconds === undefined
-        ? {}
-        : { affinitySeconds: this.#planned.affinitySeconds }),
+      ...this.#editable(port),
     };
     let listener: Listener | undefined;
     let relayed = false;

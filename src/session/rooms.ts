@@ -33,7 +33,10 @@ export interface Listener {
     readonly bytesDown: number;
     readonly bytesUp: number;
   };
-  update(endpoints: readonly ServiceEndpoint[]): void;
+  update(
+    endpoints: readonly ServiceEndpoint[],
+    edit?: Pick<ListenSpec, "portName" | "appProtocol" | "affinitySeconds">,
+  ): void;
   close(): Promise<void>;
 }
 

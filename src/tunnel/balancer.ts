@@ -1,10 +1,13 @@
 import type { ServiceEndpoint } from "../model/service.ts";
 
-export interface BalancerOptions {
+export interface BalancedPort {
   /** Name of the Service's port; endpoints without it are passed over. */
   readonly portName: string;
   /** `sessionAffinity: ClientIP`: how long a client keeps its pod after its last connection, in seconds. */
   readonly affinitySeconds?: number;
+}
+
+export interface BalancerOptions {
   /** Pods that are no longer ready, whatever the endpoints still say. */
   readonly leaving: () => ReadonlySet<string> | undefined;
   /** Monotonic time, in ms. */
@@ -20,6 +23,7 @@ const SHUN_MS = 10_000;
 /** Which pod a connection goes to: ready ones, the least busy first. */
 export class Balancer {
   readonly #options: BalancerOptions;
+  #port: BalancedPort = { portName: "" };
   #endpoints: readonly ServiceEndpoint[] = [];
   readonly #open = new Map<string, number>();
   readonly #clients = new Map<string, { uid: string; until: number }>();
@@ -35,9 +39,15 @@ export class Balancer {
     return this.#endpoints;
   }
 
+  /** The Service's port, before the `update` it is for. */
+  follow(port: BalancedPort): void {
+    this.#port = port;
+    if (port.affinitySeconds === undefined) this.#clients.clear();
+  }
+
   update(endpoints: readonly ServiceEndpoint[]): void {
     this.#endpoints = endpoints.filter((endpoint) =>
-      endpoint.ports[this.#options.portName] !== undefined
+      endpoint.ports[this.#port.portName] !== undefined
     );
   }
 
@@ -115,7 +125,6 @@ export class Balancer {
   }
 
   #remembered(client: string, candidates: readonly ServiceEndpoint[]): ServiceEndpoint | undefined {
-    if (this.#options.affinitySeconds === undefined) return undefined;
     const sticky = this.#clients.get(client);
     if (sticky === undefined) return undefined;
     if (sticky.until < this.#options.now()) {
@@ -126,10 +135,10 @@ export class Balancer {
   }
 
   #remember(client: string, uid: string): void {
-    const { affinitySeconds, now } = this.#options;
+    const { affinitySeconds } = this.#port;
     if (affinitySeconds === undefined) return;
     this.#clients.delete(client);
-    this.#clients.set(client, { uid, until: now() + affinitySeconds * 1000 });
+    this.#clients.set(client, { uid, until: this.#options.now() + affinitySeconds * 1000 });
     if (this.#clients.size > MAX_CLIENTS) {
       const oldest = this.#clients.keys().next().value;
       if (oldest !== undefined) this.#clients.delete(oldest);

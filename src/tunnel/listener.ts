@@ -25,6 +25,9 @@ export interface ListenOptions {
   readonly bindPort?: number;
 }
 
+/** What an edit of the Service may change under open connections. */
+export type ListenerEdit = Pick<ListenOptions, "portName" | "appProtocol" | "affinitySeconds">;
+
 export interface ListenerStats {
   /** Connections open now. */
   readonly connections: number;
@@ -38,8 +41,8 @@ export interface ListenerStats {
 export interface TunnelListener {
   readonly boundPort: number;
   readonly stats: ListenerStats;
-  /** The Service's endpoints as they are now. */
-  update(endpoints: readonly ServiceEndpoint[]): void;
+  /** The Service's endpoints as they are now, and its port where that was edited. */
+  update(endpoints: readonly ServiceEndpoint[], edit?: ListenerEdit): void;
   /** Accepts no more; connections may go on for `drainMs` (default 0), then they are ended. */
   close(options?: { drainMs?: number }): Promise<void>;
 }
@@ -67,6 +70,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
   readonly log: Logger;
   readonly holdMs: number;
   readonly #options: ListenOptions;
+  #edit: ListenerEdit;
   readonly #host: ListenerHost;
   readonly #acceptor: Acceptor;
   readonly #balancer: Balancer;
@@ -83,6 +87,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
   /** Throws PortBlocked when the address or port cannot be had. */
   constructor(options: ListenOptions, host: ListenerHost) {
     this.#options = options;
+    this.#edit = options;
     this.#host = host;
     this.clock = host.clock;
     this.log = host.log.with({
@@ -92,13 +97,10 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.holdMs = host.holdMs;
     const service = serviceKey(options.service);
     this.#balancer = new Balancer({
-      portName: options.portName,
       leaving: () => host.leaving(service),
       now: () => host.clock.monotonic(),
-      ...(options.affinitySeconds === undefined
-        ? {}
-        : { affinitySeconds: options.affinitySeconds }),
     });
+    this.#balancer.follow(options);
     this.#acceptor = bind(options);
     this.#accepting = this.#acceptLoop();
   }
@@ -120,7 +122,9 @@ export class PodListener implements TunnelListener, ConnectionHost {
     return this.#balancer.endpoints;
   }
 
-  update(endpoints: readonly ServiceEndpoint[]): void {
+  update(endpoints: readonly ServiceEndpoint[], edit: ListenerEdit = this.#edit): void {
+    this.#edit = edit;
+    this.#balancer.follow(edit);
     this.#balancer.update(endpoints);
     this.#host.updated(this);
     this.#wake();
@@ -189,7 +193,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
   }
 
   podPort(endpoint: ServiceEndpoint): number {
-    return endpoint.ports[this.#options.portName]!;
+    return endpoint.ports[this.#edit.portName]!;
   }
 
   shun(uid: string): void {
@@ -221,7 +225,8 @@ export class PodListener implements TunnelListener, ConnectionHost {
   tap(endpoint: ServiceEndpoint) {
     const { tap } = this.#host;
     if (tap === undefined || !tap.watching) return undefined;
-    const { service, port, appProtocol } = this.#options;
+    const { service, port } = this.#options;
+    const { appProtocol } = this.#edit;
     return tap.open({
       namespace: service.namespace,
       service: service.name,
