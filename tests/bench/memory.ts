@@ -3,49 +3,36 @@ import { type Cluster, scale, startCluster } from "../cluster/mod.ts";
 import type { Kubectl } from "../cluster/kubectl.ts";
 import { type Credentials, PORTS } from "./measures.ts";
 import { pssMegabytes } from "./processes.ts";
-import { CONTEXT, whileOpen } from "./rounds.ts";
-import { Czctl, kubectl, type Tool } from "./tools.ts";
+import { CONTEXT, eachTool, type ToolRow, whileOpen } from "./rounds.ts";
+import { Czctl } from "./tools.ts";
 
 export const HELD = [1, 100, 1000] as const;
 export const IDLE_SERVICES = 200;
 
-export interface MemoryRow {
-  readonly tool: Tool["name"];
-  readonly credentials: Credentials;
+export interface MemoryRow extends ToolRow {
   /** Connections open, each answered once. */
   readonly connections: number;
   readonly megabytes: number;
 }
 
 /** Both tools, started anew, with 1, 100 and 1,000 connections open. */
-export async function heldMemory(
+export function heldMemory(
   cluster: Cluster,
   program: Kubectl,
   credentials: Credentials,
 ): Promise<MemoryRow[]> {
-  const rows: MemoryRow[] = [];
-  const context = CONTEXT[credentials];
-  for (
-    const open of [
-      () => kubectl(cluster, program, context, Object.values(PORTS)),
-      () => Czctl.open(cluster, context),
-    ]
-  ) {
-    const tool = await open();
-    try {
-      for (const connections of HELD) {
-        const megabytes = await whileOpen(
-          tool.place(PORTS.echo),
-          { load: "hold", connections },
-          () => Promise.resolve(pssMegabytes(tool.pids())),
-        );
-        rows.push({ tool: tool.name, credentials, connections, megabytes });
-      }
-    } finally {
-      await tool.close();
+  return eachTool(cluster, program, credentials, async (tool) => {
+    const figures = [];
+    for (const connections of HELD) {
+      const megabytes = await whileOpen(
+        tool.place(PORTS.echo),
+        { load: "hold", connections },
+        () => Promise.resolve(pssMegabytes(tool.pids())),
+      );
+      figures.push({ connections, megabytes });
     }
-  }
-  return rows;
+    return figures;
+  });
 }
 
 /** czctl with 200 services that nobody uses. */

@@ -83,10 +83,48 @@ export async function whileOpen<T>(
   }
 }
 
-export interface Sample {
-  readonly figure: string;
+/** Whose a figure is. */
+export interface ToolRow {
   readonly tool: Tool["name"];
   readonly credentials: Credentials;
+}
+
+/** Starts kubectl with every port of the pod, and czctl. */
+function contenders(
+  cluster: Cluster,
+  program: Kubectl,
+  credentials: Credentials,
+): readonly (() => Promise<Tool>)[] {
+  const context = CONTEXT[credentials];
+  return [
+    () => kubectl(cluster, program, context, Object.values(PORTS)),
+    () => Czctl.open(cluster, context),
+  ];
+}
+
+/** What `measure` finds out about kubectl and czctl, each started anew and closed before the next. */
+export async function eachTool<Figures>(
+  cluster: Cluster,
+  program: Kubectl,
+  credentials: Credentials,
+  measure: (tool: Tool) => Promise<readonly Figures[]>,
+): Promise<(ToolRow & Figures)[]> {
+  const rows: (ToolRow & Figures)[] = [];
+  for (const start of contenders(cluster, program, credentials)) {
+    const tool = await start();
+    try {
+      for (const figures of await measure(tool)) {
+        rows.push({ tool: tool.name, credentials, ...figures });
+      }
+    } finally {
+      await tool.close();
+    }
+  }
+  return rows;
+}
+
+export interface Sample extends ToolRow {
+  readonly figure: string;
   readonly value: number;
   /** CPU seconds within the window, by who used them, and the work done in it. */
   readonly cpu: Readonly<Record<string, number>>;
@@ -94,9 +132,7 @@ export interface Sample {
   readonly seconds: number;
 }
 
-export interface LoadedMemory {
-  readonly tool: Tool["name"];
-  readonly credentials: Credentials;
+export interface LoadedMemory extends ToolRow {
   readonly megabytes: number;
 }
 
@@ -157,10 +193,10 @@ export async function runRounds(options: RoundOptions): Promise<Sample[]> {
   const samples: Sample[] = [];
   const tools: Tool[] = [];
   try {
-    const context = CONTEXT[credentials];
     const straight = await direct(cluster);
-    tools.push(await kubectl(cluster, options.kubectl, context, Object.values(PORTS)));
-    tools.push(await Czctl.open(cluster, context));
+    for (const start of contenders(cluster, options.kubectl, credentials)) {
+      tools.push(await start());
+    }
     for (let round = 0; round < options.rounds; round++) {
       // Who is first changes: whatever the first leaves behind falls on both.
       const order = round % 2 === 0 ? tools : tools.toReversed();
