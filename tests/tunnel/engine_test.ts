@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { echo, failing, GONE, named, REFUSED, RESET, text } from "./peer.ts";
-import { endpoint, until, withBed } from "./support.ts";
+import { echoes, endpoint, until, withBed } from "./support.ts";
 
 for (const way of ["spdy", "spdy_websocket", "channels"] as const) {
   Deno.test(`TunnelEngine relays both ways over ${way}`, async () => {
@@ -9,8 +9,7 @@ for (const way of ["spdy", "spdy_websocket", "channels"] as const) {
       async ({ connect, engine, listener, peer }) => {
         assert.equal(peer.accepted, 0, "nothing is dialled before the first connection");
         const client = await connect();
-        await client.write("hello\n");
-        assert.equal(await client.line(), "hello");
+        await echoes(client, "hello");
         const big = new Uint8Array(3_000_000).map((_, i) => i * 7);
         const back = client.bytes(big.length, 10_000);
         await client.write(big);
@@ -48,8 +47,7 @@ for (const way of ["spdy", "spdy_websocket", "channels"] as const) {
       async ({ connect, peer }) => {
         for (let i = 0; i < 4; i++) {
           const client = await connect();
-          await client.write(`hello ${i}\n`);
-          assert.equal(await client.line(), `hello ${i}`);
+          await echoes(client, `hello ${i}`);
         }
         assert.ok(peer.opened.a! >= 1, "the refusing pod was tried");
       },
@@ -61,8 +59,7 @@ Deno.test("TunnelEngine keeps one link and sends a stream's opening in one fligh
   await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
     for (let i = 0; i < 5; i++) {
       const client = await connect();
-      await client.write("x\n");
-      assert.equal(await client.line(), "x");
+      await echoes(client, "x");
     }
     assert.equal(peer.accepted, 1);
     const [link] = peer.links;
@@ -175,8 +172,7 @@ Deno.test("TunnelEngine spreads connections over ready pods, terminating ones on
     listener.update([endpoint("c", { ready: false, terminating: true })]);
     assert.equal(await (await connect()).line(), "c");
     // The earlier ones go on.
-    await clients[0]!.write("still\n");
-    assert.equal(await clients[0]!.line(), "still");
+    await echoes(clients[0]!, "still");
   });
 });
 
@@ -216,8 +212,7 @@ Deno.test("TunnelEngine ends only the connection that failed", async () => {
     }
     for (const [i, client] of clients.entries()) {
       if (i === 3 || i === 5) continue;
-      await client.write("b\n");
-      assert.equal(await client.line(), "b");
+      await echoes(client, "b");
     }
     assert.equal(peer.accepted, 1);
   });

@@ -13,14 +13,13 @@ import {
   words,
 } from "./peer.ts";
 import { ManualClock } from "./manual_clock.ts";
-import { Client, endpoint, until, withBed, within } from "./support.ts";
+import { atRest, Client, echoes, endpoint, until, withBed, within } from "./support.ts";
 
 Deno.test("A link in use that answers nothing is retired within 15 s", async () => {
   const clock = new ManualClock();
   await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, engine, peer }) => {
     const client = await connect();
-    await client.write("x\n");
-    assert.equal(await client.line(), "x");
+    await echoes(client, "x");
     await clock.advance(20_000);
     assert.equal(engine.stats().links, 1, "a healthy one stays");
     assert.ok([...peer.links][0]!.pings >= 3);
@@ -29,8 +28,7 @@ Deno.test("A link in use that answers nothing is retired within 15 s", async () 
     assert.equal(await client.rest().catch(() => ""), "");
     assert.equal(engine.stats().links, 0);
     const next = await connect();
-    await next.write("y\n");
-    assert.equal(await next.line(), "y");
+    await echoes(next, "y");
   });
 });
 
@@ -39,8 +37,7 @@ Deno.test("A link with traffic is not asked", async () => {
   await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, peer }) => {
     const client = await connect();
     for (let i = 0; i < 10; i++) {
-      await client.write("x\n");
-      await client.line();
+      await echoes(client, "x");
       await clock.advance(1000);
     }
     assert.equal([...peer.links][0]!.pings, 0);
@@ -51,8 +48,7 @@ Deno.test("After the machine slept a link is asked before it is used", async () 
   const clock = new ManualClock();
   await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, peer }) => {
     const client = await connect();
-    await client.write("x\n");
-    await client.line();
+    await echoes(client, "x");
     client.close();
     for (const link of peer.links) link.silent = true;
     clock.slept += 3_600_000;
@@ -73,8 +69,7 @@ Deno.test("An unused link is closed after idleMs, and nothing is left", async ()
     { pods: { a: echo }, engine: { clock, idleMs: 60_000 } },
     async ({ connect, engine, listener, peer }) => {
       const client = await connect();
-      await client.write("x\n");
-      await client.line();
+      await echoes(client, "x");
       client.close();
       await until(() => engine.stats().streams === 0, "the stream has ended");
       await clock.advance(6000);
@@ -117,8 +112,7 @@ Deno.test("A link to a pod no Service has any more goes with its last connection
       listener.update([endpoint("b")]);
       const other = await connect();
       assert.equal(await other.line(), "b");
-      await client.write("still\n");
-      assert.equal(await client.line(), "still");
+      await echoes(client, "still");
       assert.equal(engine.stats().links, 2);
       client.close();
       await until(() => engine.stats().links === 1, "its link is closed");
@@ -137,29 +131,19 @@ Deno.test("A held-up link takes no new connections, and who holds others up is e
     { pods: { a: pod }, engine: { stallMs: 1000 } },
     async ({ connect, engine, peer }) => {
       const before = await connect();
-      await before.write("x\n");
-      await before.line();
+      await echoes(before, "x");
       const stuck = await connect();
       await until(() => {
         const [link] = peer.links;
         return link !== undefined && link.seen.filter((one) => one.includes("SYN")).length === 4;
       }, "the flood has begun");
-      // Wait until nothing has moved for a while.
-      let last = -1;
-      let since = 0;
-      await until(() => {
-        const now = engine.stats().bytesDown;
-        if (now !== last) since = performance.now();
-        last = now;
-        return now > 0 && performance.now() - since > 200;
-      }, "every buffer is full");
+      // Every buffer is full.
+      await atRest(() => engine.stats().bytesDown, 0, 200);
       const after = await connect();
-      await after.write("y\n");
-      assert.equal(await after.line(), "y");
+      await echoes(after, "y");
       assert.equal(engine.stats().links, 2);
       // The one from before waits for its echo: now somebody is held up.
-      await before.write("z\n");
-      assert.equal(await before.line(), "z");
+      await echoes(before, "z");
       await assert.rejects(async () => {
         await stuck.rest(10_000);
         throw new Error("ended");
@@ -190,13 +174,11 @@ Deno.test("GOAWAY moves what was not taken up to a new link", async () => {
 Deno.test("A broken link ends what was sent over it, and only that", async () => {
   await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
     const client = await connect();
-    await client.write("x\n");
-    await client.line();
+    await echoes(client, "x");
     for (const link of peer.links) link.close();
     assert.equal(await client.rest().catch(() => ""), "");
     const silent = await connect();
-    await silent.write("y\n");
-    assert.equal(await silent.line(), "y");
+    await echoes(silent, "y");
   });
 });
 
@@ -206,8 +188,7 @@ Deno.test("A connection that has sent nothing survives the loss of its link", as
     await until(() => peer.opened.a === 1, "its stream is open");
     for (const link of [...peer.links]) link.close();
     await until(() => peer.opened.a === 2, "it has another one");
-    await client.write("x\n");
-    assert.equal(await client.line(), "x");
+    await echoes(client, "x");
   });
 });
 
@@ -226,13 +207,11 @@ Deno.test("Hostile frames end their link cleanly, and the next connection works"
       if (!first) return;
       first = false;
       const client = await connect();
-      await client.write("x\n");
-      await client.line();
+      await echoes(client, "x");
       await [...peer.links][0]!.send(join([attack, new Uint8Array(64)]));
       assert.equal(await client.rest().catch(() => ""), "");
       const next = await connect();
-      await next.write("y\n");
-      assert.equal(await next.line(), "y");
+      await echoes(next, "y");
     });
   }
 });
@@ -242,8 +221,7 @@ Deno.test("Random bytes from the server never hang or break the engine", async (
     await fc.assert(
       fc.asyncProperty(fc.uint8Array({ minLength: 1, maxLength: 300 }), async (noise) => {
         const client = await connect();
-        await client.write("x\n");
-        assert.equal(await client.line(), "x");
+        await echoes(client, "x");
         for (const link of peer.links) {
           await link.send(noise).catch(() => {});
           link.close();
@@ -259,8 +237,7 @@ Deno.test("Random bytes from the server never hang or break the engine", async (
 Deno.test("A server's PING is answered by the same frame", async () => {
   await withBed({ pods: { a: echo } }, async ({ connect, peer }) => {
     const client = await connect();
-    await client.write("x\n");
-    await client.line();
+    await echoes(client, "x");
     const [link] = peer.links;
     await link!.send(frame(6, 0, words(42)));
     await until(() => link!.seen.includes("PING 42"), "the answer has come");
@@ -274,8 +251,7 @@ Deno.test("A retired pod's links drain, and a gone pod is not dialled", async ()
       const client = await bed.connect();
       assert.equal(await client.line(), "a");
       bed.engine.retirePod("uid-a");
-      await client.write("goes on\n");
-      assert.equal(await client.line(), "goes on");
+      await echoes(client, "goes on");
       const held = await bed.connect();
       bed.listener.update([endpoint("b")]);
       assert.equal(await held.line(), "b");
@@ -291,8 +267,7 @@ Deno.test("A pod that says its sandbox is gone gets no second connection over th
     engine: { holdMs: 5000 },
   }, async ({ connect, peer }) => {
     const client = await connect();
-    await client.write("x\n");
-    assert.equal(await client.line(), "x");
+    await echoes(client, "x");
     assert.equal(peer.accepted, 2);
   });
 });
@@ -300,11 +275,9 @@ Deno.test("A pod that says its sandbox is gone gets no second connection over th
 Deno.test("TunnelListener.close lets connections finish, then ends them", async () => {
   await withBed({ pods: { a: echo } }, async ({ connect, listener }) => {
     const client = await connect();
-    await client.write("x\n");
-    await client.line();
+    await echoes(client, "x");
     const closing = listener.close({ drainMs: 300 });
-    await client.write("y\n");
-    assert.equal(await client.line(), "y");
+    await echoes(client, "y");
     await within(2000, closing, "the drain to end");
     assert.equal(await client.rest().catch(() => ""), "");
     await assert.rejects(connect());

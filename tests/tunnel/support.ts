@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import type { ApiTarget } from "../../src/model/api_target.ts";
 import { silentLogger } from "../../src/model/log.ts";
 import type { ServiceEndpoint } from "../../src/model/service.ts";
@@ -164,6 +165,24 @@ export class Client {
   }
 }
 
+/** Sends a line to a pod that echoes, and gets it back. */
+export async function echoes(client: Client, word: string, ms?: number): Promise<void> {
+  await client.write(`${word}\n`);
+  assert.equal(await client.line(ms), word);
+}
+
+/** Reads and throws away `count` bytes; resolves with the ms it took. */
+export async function drain(client: Client, count: number, ms = 30_000): Promise<number> {
+  const begin = performance.now();
+  const buffer = new Uint8Array(256 * 1024);
+  for (let got = 0; got < count;) {
+    const read = await within(ms, client.conn.read(buffer), `${count} bytes, ${got} came`);
+    if (read === null) throw new Error(`ended after ${got} of ${count} bytes`);
+    got += read;
+  }
+  return performance.now() - begin;
+}
+
 /** The promise, or an error after `ms`. */
 export async function within<T>(ms: number, promise: Promise<T>, what: string): Promise<T> {
   let timer: number | undefined;
@@ -188,4 +207,25 @@ export async function until(
     if (performance.now() > end) throw new Error(`waited ${ms} ms until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
+}
+
+/** Waits until the value is above `from` and has not changed for `ms`. */
+export async function atRest(
+  value: () => number,
+  from: number,
+  ms: number,
+  limitMs = 5000,
+): Promise<void> {
+  let last = value();
+  let since = performance.now();
+  await until(
+    () => {
+      const now = value();
+      if (now !== last) since = performance.now();
+      last = now;
+      return now > from && performance.now() - since > ms;
+    },
+    `nothing has moved for ${ms} ms`,
+    limitMs,
+  );
 }

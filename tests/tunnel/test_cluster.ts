@@ -141,6 +141,10 @@ export class Ground {
     await this.cluster.close();
   }
 
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
   #endpoints(name: string) {
     return this.#discovery.services.get(serviceKey({ namespace: NS, name }))?.endpoints;
   }

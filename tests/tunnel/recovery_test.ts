@@ -1,0 +1,77 @@
+/** What a tunnel was made with is no longer so: the network, the credentials, the way, the pod. */
+import assert from "node:assert/strict";
+import { deployment } from "../cluster/mod.ts";
+import { Ground, NS } from "./test_cluster.ts";
+import { echoes } from "./support.ts";
+
+const ONE = [deployment(NS, "one", { programs: ["echo=8081"] })];
+
+Deno.test("TunnelEngine finds a half-open network within 15 s, and the next connection works", async () => {
+  await using ground = await Ground.start({ fixtures: ONE });
+  const echo = await ground.listen("one", 8081);
+  const client = await ground.connect(echo);
+  await echoes(client, "before");
+  await ground.cluster.control.freeze({ frozen: true });
+  const begin = performance.now();
+  await client.over(15_000);
+  assert.ok(performance.now() - begin < 15_000);
+  await echoes(await ground.connect(echo), "after");
+});
+
+Deno.test("TunnelEngine renews credentials that were refused", async () => {
+  await using ground = await Ground.start({
+    fixtures: ONE,
+    context: "exec",
+  });
+  const echo = await ground.listen("one", 8081);
+  await echoes(await ground.connect(echo), "before");
+  await ground.cluster.control.rotateExec({ revoke: true });
+  await ground.cluster.control.drop({ what: "all", how: "reset" });
+  await echoes(await ground.connect(echo), "after");
+});
+
+Deno.test("TunnelEngine learns which way works, and relearns it", async () => {
+  await using ground = await Ground.start({ fixtures: ONE });
+  const { control } = ground.cluster;
+  const echo = await ground.listen("one", 8081);
+  await control.ways({ spdy: false, websocket: true });
+  await echoes(await ground.connect(echo), "websocket");
+  assert.equal(ground.engine.stats().transport, "spdy_websocket");
+  await control.ways({ spdy: true, websocket: false });
+  await control.drop({ what: "all", how: "reset" });
+  await echoes(await ground.connect(echo), "spdy");
+  assert.equal(ground.engine.stats().transport, "spdy");
+});
+
+Deno.test("TunnelEngine uses SPDY alone where rights allow no more, and says what is missing", async () => {
+  await using ground = await Ground.start({
+    fixtures: ONE,
+    context: "least",
+  });
+  const echo = await ground.listen("one", 8081);
+  await echoes(await ground.connect(echo), "least");
+  const none = Ground.engineFor(ground.cluster, "none");
+  try {
+    const closed = await ground.listen("one", 8081, none);
+    assert.equal(await (await ground.connect(closed)).rest(), "");
+    assert.equal(none.reachability?.reachable, true);
+  } finally {
+    await none.close();
+  }
+});
+
+Deno.test("TunnelEngine does not trust a link to a pod that is gone", async () => {
+  await using ground = await Ground.start({
+    fixtures: ONE,
+  });
+  const echo = await ground.listen("one", 8081);
+  await echoes(await ground.connect(echo), "before");
+  const [pod] = await ground.cluster.control.pods();
+  await ground.cluster.control.remove({
+    resource: "pods",
+    namespace: NS,
+    name: pod!.name,
+    graceSeconds: 0,
+  });
+  await echoes(await ground.connect(echo), "after");
+});

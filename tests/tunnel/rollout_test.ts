@@ -1,0 +1,107 @@
+/** Rolling restarts of three pods under load. */
+import assert from "node:assert/strict";
+import { deployment } from "../cluster/mod.ts";
+import { Ground, NS } from "./test_cluster.ts";
+import { until } from "./support.ts";
+
+Deno.test("TunnelEngine: a rolling restart under load fails no new connection", async () => {
+  await using ground = await Ground.start({
+    fixtures: [deployment(NS, "web", { programs: ["http=8080"], replicas: 3 })],
+  });
+  const web = await ground.listen("web", 8080);
+  const request = "GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
+  const pods = new Set<string>();
+  const failures: string[] = [];
+  let sent = 0;
+  const one = async () => {
+    sent++;
+    try {
+      const client = await ground.connect(web);
+      await client.write(request);
+      const answer = await client.rest(12_000);
+      client.close();
+      assert.match(answer, /^HTTP\/1\.1 200/);
+      pods.add(/x-pod: (.*)/i.exec(answer)?.[1] ?? "");
+    } catch (error) {
+      failures.push(String(error));
+    }
+  };
+  const running: Promise<void>[] = [];
+  const load = async (until: () => boolean) => {
+    while (!until()) {
+      running.push(one());
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  let over = false;
+  const loading = load(() => over);
+  const before = new Set<string>();
+  try {
+    await until(() => pods.size === 3, "all three pods have answered", 10_000);
+    for (const pod of pods) before.add(pod);
+    await ground.cluster.control.rollout({ namespace: NS, deployment: "web" });
+    await until(() => pods.size === 6, "three new pods have answered", 30_000);
+    const then = sent;
+    await until(() => sent > then + 50, "a second of load after the last change", 10_000);
+  } finally {
+    over = true;
+    await loading;
+    await Promise.all(running);
+  }
+  assert.deepEqual(failures, [], `of ${sent} requests`);
+  assert.equal([...pods].filter((pod) => before.has(pod)).length, 3);
+});
+
+Deno.test("TunnelEngine: with keep-alive a rolling restart fails only what was in flight on a removed pod", async () => {
+  await using ground = await Ground.start({
+    fixtures: [deployment(NS, "web", { programs: ["http=8080"], replicas: 3 })],
+  });
+  const web = await ground.listen("web", 8080);
+  const old = new Set((await ground.cluster.control.pods()).map((pod) => pod.name));
+  const pods = new Set<string>();
+  const wrong: string[] = [];
+  let over = false;
+  let answered = 0;
+  const worker = async () => {
+    while (!over) {
+      const client = await ground.connect(web);
+      let pod = "";
+      try {
+        while (!over) {
+          await client.write("GET / HTTP/1.1\r\nHost: web\r\n\r\n");
+          let length = 0;
+          for (let line = await client.line(); line !== ""; line = await client.line()) {
+            length = Number(/^content-length: (\d+)/i.exec(line)?.[1] ?? length);
+            pod = /^x-pod: (.*)/i.exec(line)?.[1] ?? pod;
+          }
+          await client.bytes(length);
+          pods.add(pod);
+          answered++;
+          await new Promise((resolve) => setTimeout(resolve, 60));
+        }
+      } catch (error) {
+        // A connection's first request must never fail; a later one only with its pod.
+        if (!old.has(pod)) wrong.push(`${pod || "first request"}: ${error}`);
+      }
+      client.close();
+    }
+  };
+  const running = Array.from({ length: 6 }, worker);
+  try {
+    await until(() => pods.size === 3, "all three pods have answered", 10_000);
+    await ground.cluster.control.rollout({ namespace: NS, deployment: "web" });
+    // Kept connections stay where they are, so not every new pod need get one.
+    const current = async () => (await ground.cluster.control.pods()).map((pod) => pod.name);
+    await until(
+      async () => !(await current()).some((name) => old.has(name)),
+      "old pods are gone",
+    );
+    await until(() => [...pods].some((name) => !old.has(name)), "new pods have answered", 30_000);
+    const then = answered;
+    await until(() => answered > then + 50, "it goes on");
+  } finally {
+    over = true;
+    await Promise.all(running);
+  }
+  assert.deepEqual(wrong, []);
+});

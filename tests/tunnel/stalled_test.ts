@@ -1,0 +1,99 @@
+/** A pod that takes nothing of what it is sent stands in the way of all that is sent over its link. */
+import assert from "node:assert/strict";
+import { deployment } from "../cluster/mod.ts";
+import { Ground, NS } from "./test_cluster.ts";
+import { atRest, type Client, echoes, until, within } from "./support.ts";
+
+const PIECE = new Uint8Array(64 * 1024);
+/** Bytes: more than the pod's own socket holds, less than all sockets on the way do. */
+const UNREAD = 4_000_000;
+
+/** One pod that reads nothing on one of its ports. */
+async function stalling() {
+  const ground = await Ground.start({
+    fixtures: [deployment(NS, "one", { programs: ["echo=8081", "stall=8086", "http=8080"] })],
+  });
+  return {
+    ground,
+    echo: await ground.listen("one", 8081),
+    stall: await ground.listen("one", 8086),
+    [Symbol.asyncDispose]: () => ground.close(),
+  };
+}
+
+/** Sends UNREAD bytes that the pod does not read, all of which leave the program. */
+async function leaveUnread(ground: Ground, stuck: Client): Promise<void> {
+  const begun = ground.engine.stats().bytesUp;
+  for (let sent = 0; sent < UNREAD; sent += PIECE.length) {
+    await within(5000, stuck.write(PIECE), "the sockets on the way take it");
+  }
+  await until(
+    () => ground.engine.stats().bytesUp - begun >= UNREAD,
+    "the engine has taken it all",
+  );
+}
+
+for (const gone of [false, true]) {
+  const whose = gone ? "an upload whose program is gone" : "an upload";
+  Deno.test(`TunnelEngine: a pod that takes nothing of ${whose} holds up nobody else for long`, async () => {
+    await using scene = await stalling();
+    const { ground, echo, stall } = scene;
+    const old = await ground.connect(echo);
+    await echoes(old, "before");
+
+    const upload = async (client: Client) => {
+      try {
+        for (;;) await client.write(PIECE);
+      } catch {
+        // Ended with its link, or closed below.
+      }
+    };
+    const stuck = await ground.connect(stall);
+    const begun = ground.engine.stats().bytesUp;
+    const uploading = upload(stuck);
+    await atRest(() => ground.engine.stats().bytesUp, begun, 1_000, 20_000);
+    // New connections go elsewhere.
+    await echoes(await ground.connect(echo), "fresh");
+    assert.equal(ground.engine.stats().links, 2);
+    if (gone) stuck.close();
+    // One that waits behind the upload is ended rather than left hanging; a large piece waits in
+    // the engine, as the upload's own do, a small one is taken at once.
+    await old.write(gone ? `${"x".repeat(20_000)}\n` : "anybody?\n");
+    await old.over(15_000);
+    await uploading;
+    await echoes(await ground.connect(echo), "after");
+  });
+}
+
+Deno.test("TunnelEngine: a link that takes bytes but passes none on is noticed though others bring some", async () => {
+  await using scene = await stalling();
+  const { ground, echo, stall } = scene;
+  const web = await ground.listen("one", 8080);
+  const old = await ground.connect(echo);
+  await echoes(old, "before");
+  // Keeps the link's other direction alive.
+  const trickle = await ground.connect(web);
+  await trickle.write("GET /chunks?n=3000&ms=10 HTTP/1.1\r\nHost: web\r\n\r\n");
+  const trickling = trickle.over(20_000);
+  const stuck = await ground.connect(stall);
+  await leaveUnread(ground, stuck);
+  stuck.close();
+  await old.write("anybody?\n");
+  await old.over(18_000);
+  await echoes(await ground.connect(echo), "after");
+  await trickling;
+});
+
+Deno.test("TunnelEngine: a link with nothing but what a connection given up has left unread is closed, and takes nobody before", async () => {
+  await using scene = await stalling();
+  const { ground, echo, stall } = scene;
+  await leaveUnread(ground, await ground.connect(stall));
+  // As a reset by the program would, this gives the connection up in both directions.
+  await stall.close();
+  // Whoever comes within the first moments may be caught behind it, nobody after that.
+  await new Promise((resolve) => setTimeout(resolve, 600));
+  const begin = performance.now();
+  await echoes(await ground.connect(echo), "elsewhere");
+  assert.ok(performance.now() - begin < 3_000);
+  await until(() => ground.engine.stats().links === 1, "the stuck link is closed", 15_000);
+});
