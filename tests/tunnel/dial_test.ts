@@ -7,7 +7,7 @@ import { TunnelEngine } from "../../src/tunnel/engine.ts";
 import { TunnelError } from "../../src/tunnel/errors.ts";
 import { deployment, startCluster } from "../cluster/mod.ts";
 import { closeQuietly, echo, join, text, writeAll } from "./peer.ts";
-import { Client, endpoint, withBed, within } from "./support.ts";
+import { Client, endpoint, reasonsLogged, withBed, within } from "./support.ts";
 import { NS, targetsOf } from "./test_cluster.ts";
 
 // Made by openssl: an X.509 version 1 certificate and its key, of no other use.
@@ -302,17 +302,12 @@ Deno.test("Refusals of the API server are told apart", async () => {
     ["", /ended before an answer/],
   ];
   for (const [answer, expected] of cases) {
-    const logged: string[] = [];
-    const log = {
-      ...silentLogger,
-      info: (_: string, fields?: { reason?: unknown }) => void logged.push(String(fields?.reason)),
-      with: () => log,
-    };
+    const { log, reasons } = reasonsLogged();
     await withBed(
       { pods: { a: echo }, answer: () => answer, engine: { log, holdMs: 100 } },
       async ({ connect }) => {
-        assert.equal(await (await connect()).rest().catch(() => ""), "");
-        assert.match(logged.join("\n"), expected);
+        assert.equal(await (await connect()).over(), 0);
+        assert.match(reasons.join("\n"), expected);
       },
     );
   }

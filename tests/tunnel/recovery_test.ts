@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { deployment } from "../cluster/mod.ts";
 import { Ground, NS } from "./test_cluster.ts";
-import { echoes } from "./support.ts";
+import { echoes, reasonsLogged } from "./support.ts";
 
 const ONE = [deployment(NS, "one", { programs: ["echo=8081"] })];
 
@@ -50,11 +50,13 @@ Deno.test("TunnelEngine uses SPDY alone where rights allow no more, and says wha
   });
   const echo = await ground.listen("one", 8081);
   await echoes(await ground.connect(echo), "least");
-  const none = Ground.engineFor(ground.cluster, "none");
+  const { log, reasons } = reasonsLogged();
+  const none = Ground.engineFor(ground.cluster, "none", { log });
   try {
     const closed = await ground.listen("one", 8081, none);
     assert.equal(await (await ground.connect(closed)).rest(), "");
     assert.equal(none.reachability?.reachable, true);
+    assert.match(reasons.join(), /not allowed to create pods\/portforward in namespace "faults"/);
   } finally {
     await none.close();
   }

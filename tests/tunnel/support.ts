@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ApiTarget } from "../../src/model/api_target.ts";
-import { silentLogger } from "../../src/model/log.ts";
+import { type Logger, silentLogger } from "../../src/model/log.ts";
 import type { ServiceEndpoint } from "../../src/model/service.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { TunnelEngine, type TunnelEngineOptions } from "../../src/tunnel/engine.ts";
@@ -133,12 +133,17 @@ export class Client {
     return parts.map((part) => new TextDecoder().decode(part)).join("");
   }
 
-  /** Waits for the end, whichever way it comes. Throws when nothing comes for `ms`. */
-  async over(ms = 5000): Promise<void> {
+  /**
+   * Waits for the end, whichever way it comes, and tells how many bytes came
+   * before it. Throws when nothing comes for `ms`.
+   */
+  async over(ms = 5000): Promise<number> {
     const buffer = new Uint8Array(65536);
-    for (;;) {
+    for (let bytes = this.#have.length;;) {
       const read = this.conn.read(buffer).catch(() => null);
-      if (await within(ms, read, "the end of the connection") === null) return;
+      const count = await within(ms, read, "the end of the connection");
+      if (count === null) return bytes;
+      bytes += count;
     }
   }
 
@@ -181,6 +186,17 @@ export async function drain(client: Client, count: number, ms = 30_000): Promise
     got += read;
   }
   return performance.now() - begin;
+}
+
+/** A log, and the reasons that stand in it. */
+export function reasonsLogged(): { readonly log: Logger; readonly reasons: string[] } {
+  const reasons: string[] = [];
+  const log: Logger = {
+    ...silentLogger,
+    info: (_, fields) => void reasons.push(String(fields?.reason)),
+    with: () => log,
+  };
+  return { log, reasons };
 }
 
 /** The promise, or an error after `ms`. */
