@@ -18,7 +18,7 @@ import {
 import type { Control } from "./server/control_api.ts";
 
 export * from "./fixtures.ts";
-export { DEFAULT_USERS, LEAST_RIGHTS } from "./server/config.ts";
+export { DEFAULT_USERS, GRACEFUL, LEAST_RIGHTS } from "./server/config.ts";
 export type { ForwardTimings, Rule, Timings, UserConfig } from "./server/config.ts";
 export type { Control, Counters, PodPlace } from "./server/control_api.ts";
 

@@ -1,13 +1,35 @@
 /** Rolling restarts of three pods under load. */
 import assert from "node:assert/strict";
-import { deployment } from "../cluster/mod.ts";
+import { deployment, GRACEFUL } from "../cluster/mod.ts";
 import { Ground, NS } from "./test_cluster.ts";
 import { until } from "./support.ts";
 
-Deno.test("TunnelEngine: a rolling restart under load fails no new connection", async () => {
-  await using ground = await Ground.start({
-    fixtures: [deployment(NS, "web", { programs: ["http=8080"], replicas: 3 })],
+async function threePods(): Promise<Ground> {
+  return await Ground.start({
+    fixtures: [
+      deployment(NS, "web", {
+        programs: ["http=8080"],
+        replicas: 3,
+        graceSeconds: GRACEFUL.maxGraceMs / 1000,
+      }),
+    ],
+    timings: GRACEFUL,
   });
+}
+
+/** Restarts the pods and waits until none of `old` is left. */
+async function restart(ground: Ground, old: ReadonlySet<string>): Promise<void> {
+  const { control } = ground.cluster;
+  await control.rollout({ namespace: NS, deployment: "web" });
+  await until(
+    async () => !(await control.pods()).some((pod) => old.has(pod.name)),
+    "old pods are gone",
+    30_000,
+  );
+}
+
+Deno.test("TunnelEngine: a rolling restart under load fails no new connection", async () => {
+  await using ground = await threePods();
   const web = await ground.listen("web", 8080);
   const request = "GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n";
   const pods = new Set<string>();
@@ -27,19 +49,19 @@ Deno.test("TunnelEngine: a rolling restart under load fails no new connection", 
     }
   };
   const running: Promise<void>[] = [];
-  const load = async (until: () => boolean) => {
-    while (!until()) {
+  let over = false;
+  const load = async () => {
+    while (!over) {
       running.push(one());
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   };
-  let over = false;
-  const loading = load(() => over);
+  const loading = load();
   const before = new Set<string>();
   try {
     await until(() => pods.size === 3, "all three pods have answered", 10_000);
     for (const pod of pods) before.add(pod);
-    await ground.cluster.control.rollout({ namespace: NS, deployment: "web" });
+    await restart(ground, before);
     await until(() => pods.size === 6, "three new pods have answered", 30_000);
     const then = sent;
     await until(() => sent > then + 50, "a second of load after the last change", 10_000);
@@ -53,9 +75,7 @@ Deno.test("TunnelEngine: a rolling restart under load fails no new connection", 
 });
 
 Deno.test("TunnelEngine: with keep-alive a rolling restart fails only what was in flight on a removed pod", async () => {
-  await using ground = await Ground.start({
-    fixtures: [deployment(NS, "web", { programs: ["http=8080"], replicas: 3 })],
-  });
+  await using ground = await threePods();
   const web = await ground.listen("web", 8080);
   const old = new Set((await ground.cluster.control.pods()).map((pod) => pod.name));
   const pods = new Set<string>();
@@ -89,13 +109,8 @@ Deno.test("TunnelEngine: with keep-alive a rolling restart fails only what was i
   const running = Array.from({ length: 6 }, worker);
   try {
     await until(() => pods.size === 3, "all three pods have answered", 10_000);
-    await ground.cluster.control.rollout({ namespace: NS, deployment: "web" });
+    await restart(ground, old);
     // Kept connections stay where they are, so not every new pod need get one.
-    const current = async () => (await ground.cluster.control.pods()).map((pod) => pod.name);
-    await until(
-      async () => !(await current()).some((name) => old.has(name)),
-      "old pods are gone",
-    );
     await until(() => [...pods].some((name) => !old.has(name)), "new pods have answered", 30_000);
     const then = answered;
     await until(() => answered > then + 50, "it goes on");

@@ -56,6 +56,15 @@ export const DEFAULT_TIMINGS: Timings = {
   bookmarkMs: 60_000,
 };
 
+/**
+ * Well-behaved pods: a preStop hook keeps them serving for a while after their endpoints say that
+ * they leave, and they finish what has begun. Without the hook a connection that has reached the
+ * listening socket but not yet the program is reset with it, whoever the client is
+ * (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow).
+ * The pods have to ask for the grace period: `graceSeconds`.
+ */
+export const GRACEFUL = { stopMs: 1_000, maxGraceMs: 5_000 } satisfies Partial<Timings>;
+
 /** Wire constants of the kubelet and containerd, shorter only where a test says so. */
 export interface ForwardTimings {
   /** containerd's wait for the other direction (internal/cri/server/sandbox_portforward_linux.go). */
