@@ -9,6 +9,7 @@ import {
   join,
   named,
   type Pod,
+  type PodStream,
   text,
   words,
 } from "./peer.ts";
@@ -155,20 +156,63 @@ Deno.test("A held-up link takes no new connections, and who holds others up is e
 });
 
 Deno.test("GOAWAY moves what was not taken up to a new link", async () => {
-  let links = 0;
-  await withBed({
-    pods: {
-      a: async (stream) => {
-        if (links++ === 0) return; // Never answered.
-        await echo(stream);
-      },
-    },
-  }, async ({ connect, peer }) => {
+  const takesUp = (turn: number) => turn > 0;
+  await withBed({ pods: { a: echo }, takesUp }, async ({ connect, peer }) => {
     const client = await connect();
     await client.write("kept\n");
     await until(() => [...peer.links][0]?.seen.includes("DATA 3 5") ?? false, "it was sent");
     await [...peer.links][0]!.send(frame(7, 0, words(0, 0)));
     assert.equal(await client.line(), "kept");
+    assert.equal(peer.accepted, 2);
+    assert.equal(peer.opened.a, 1);
+  });
+});
+
+Deno.test("A connection not taken up is held up, too: who reads nothing is ended for it", async () => {
+  const flooding = Promise.withResolvers<void>();
+  const flood: Pod = async (stream) => {
+    const block = new Uint8Array(64 * 1024);
+    await flooding.promise;
+    while (!stream.gone) await stream.write(block);
+  };
+  await withBed(
+    { pods: { a: flood }, takesUp: (turn) => turn === 0, engine: { stallMs: 1000 } },
+    async ({ connect, engine, peer }) => {
+      const stuck = await connect();
+      await until(() => peer.opened.a === 1, "the first one is taken up");
+      await connect();
+      const [link] = peer.links;
+      await until(() => link!.seen.includes("SYN 7 data"), "the second one is asked for");
+      flooding.resolve();
+      await until(() => engine.stats().streams === 1, "the first one is ended", 10_000);
+      await within(5000, stuck.over(), "the end of the flood");
+    },
+  );
+});
+
+Deno.test("A link that takes up nothing more is left, though it still brings something", async () => {
+  const clock = new ManualClock();
+  const streams: PodStream[] = [];
+  const pod: Pod = async (stream) => {
+    streams.push(stream);
+    await echo(stream);
+  };
+  const engine = { clock, holdMs: 60_000 };
+  await withBed({ pods: { a: pod }, engine }, async ({ connect, engine, peer }) => {
+    const first = await connect();
+    await until(() => streams.length === 1, "the first one is taken up");
+    for (const link of peer.links) link.deaf = true;
+    const others = [await connect(), await connect()];
+    await until(() => engine.stats().streams === 3, "they are on the same link");
+    for (let second = 0; second < 15 && engine.stats().streams === 3; second++) {
+      await streams[0]!.write("still here\n");
+      assert.equal(await first.line(), "still here");
+      await clock.advance(1000);
+    }
+    // They have sent nothing yet, so they are moved.
+    await clock.advance(1000);
+    await Promise.all(others.map((other) => echoes(other, "elsewhere")));
+    assert.equal(await first.over(), 0);
     assert.equal(peer.accepted, 2);
   });
 });

@@ -27,6 +27,11 @@ export interface PeerOptions {
   readonly pods: Record<string, Pod>;
   /** Ways that are understood. */
   readonly ways?: readonly ("spdy" | "spdy_websocket" | "channels")[];
+  /**
+   * False for a connection that is never taken up: no SYN_REPLY for its streams, and no pod for it.
+   * Asked for each one over SPDY, counted from 0 over all links.
+   */
+  readonly takesUp?: (turn: number) => boolean;
   /** Answers a request instead of upgrading: `HTTP/1.1 ...` in full. */
   readonly answer?: (request: string) => string | undefined;
   readonly tls?: { readonly cert: string; readonly key: string };
@@ -48,6 +53,7 @@ export class Peer {
   readonly opened: Record<string, number> = {};
   readonly done: Promise<void>;
   accepted = 0;
+  #turns = 0;
 
   constructor(options: PeerOptions) {
     this.#options = options;
@@ -112,6 +118,7 @@ export class Peer {
       this.opened[pod] = (this.opened[pod] ?? 0) + 1;
       return handler(stream);
     };
+    const takesUp = () => this.#options.takesUp?.(this.#turns++) ?? true;
     if (header(head, "upgrade") === "SPDY/3.1" && ways.includes("spdy")) {
       await writeAll(
         conn,
@@ -119,7 +126,7 @@ export class Peer {
           "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nX-Stream-Protocol-Version: portforward.k8s.io\r\n\r\n",
         ),
       );
-      return await this.#run(new PeerLink(conn, counted, pod, "spdy"), rest);
+      return await this.#run(new PeerLink(conn, counted, takesUp, pod, "spdy"), rest);
     }
     const way = protocol === "SPDY/3.1+portforward.k8s.io"
       ? "spdy_websocket"
@@ -143,7 +150,7 @@ export class Peer {
       ),
     );
     const port = Number(/[?&]ports=(\d+)/.exec(head)?.[1] ?? 0);
-    return await this.#run(new PeerLink(conn, counted, pod, way, port), rest);
+    return await this.#run(new PeerLink(conn, counted, takesUp, pod, way, port), rest);
   }
 
   async #run(link: PeerLink, rest: Uint8Array): Promise<void> {
@@ -163,22 +170,36 @@ export class PeerLink {
   readonly pod: string;
   readonly way: "spdy" | "spdy_websocket" | "channels";
   readonly #handler: Pod;
+  readonly #takesUp: () => boolean;
   readonly #port: number;
   readonly #headers: Map<number, Record<string, string>> = new Map();
   readonly #streams = new Map<number, Inbox>();
+  /** Request ids of connections that are not taken up. */
+  readonly #ignored = new Set<string | undefined>();
   #first = true;
+  #firstReply = true;
   #buffer: Uint8Array<ArrayBufferLike> = new Uint8Array(0);
   #message: Uint8Array[] = [];
   #turn: Promise<unknown> = Promise.resolve();
   /** Set to stop answering anything, as a dropped network does. */
   silent = false;
+  /** Set to read nothing more, as when the way there is full. What is sent still goes out. */
+  deaf = false;
   pings = 0;
   /** Frames in the order they came, as words. */
   readonly seen: string[] = [];
 
-  constructor(conn: Deno.Conn, handler: Pod, pod: string, way: PeerLink["way"], port = 0) {
+  constructor(
+    conn: Deno.Conn,
+    handler: Pod,
+    takesUp: () => boolean,
+    pod: string,
+    way: PeerLink["way"],
+    port = 0,
+  ) {
     this.conn = conn;
     this.#handler = handler;
+    this.#takesUp = takesUp;
     this.pod = pod;
     this.way = way;
     this.#port = port;
@@ -200,7 +221,7 @@ export class PeerLink {
     for (;;) {
       const count = await this.conn.read(buffer);
       if (count === null) return;
-      if (this.silent) continue;
+      if (this.silent || this.deaf) continue;
       this.#take(buffer.slice(0, count));
     }
   }
@@ -330,8 +351,13 @@ export class PeerLink {
     const plain = new Uint8Array(inflateRawSync(join([block, Uint8Array.of(1, 0, 0, 255, 255)])));
     const headers = decode(plain);
     this.seen.push(`SYN ${id} ${headers.streamtype}`);
+    if (headers.streamtype === "error" && !this.#takesUp()) this.#ignored.add(headers.requestid);
+    if (this.#ignored.has(headers.requestid)) return;
     this.#headers.set(id, headers);
-    void this.send(frame(2, 0, words(id, 0))).catch(() => {});
+    // Without headers, but a piece of the one zlib stream of this direction, as of the other.
+    const reply = this.#firstReply ? [ZLIB_HEAD, NO_HEADERS] : [NO_HEADERS];
+    this.#firstReply = false;
+    void this.send(frame(2, 0, join([words(id), ...reply]))).catch(() => {});
     if (headers.streamtype === "data") this.#open(id, Number(headers.port));
   }
 
@@ -463,6 +489,10 @@ export function frame(type: number, flags: number, payload: Uint8Array): Uint8Ar
 export function dataHead(id: number, length: number, fin: boolean): Uint8Array {
   return join([words(id), Uint8Array.of(fin ? 1 : 0, length >> 16, length >> 8, length)]);
 }
+
+const ZLIB_HEAD = Uint8Array.of(0x78, 0xbb, 0xe3, 0xc6, 0xa7, 0xc2);
+/** A stored block of a header block without headers, and the flush behind it. */
+const NO_HEADERS = Uint8Array.of(0, 4, 0, 251, 255, 0, 0, 0, 0, 0, 0, 0, 255, 255);
 
 function decode(plain: Uint8Array): Record<string, string> {
   const view = new DataView(plain.buffer, plain.byteOffset);
