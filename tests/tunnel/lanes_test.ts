@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "./manual_clock.ts";
 import { echo, type PeerLink, type Pod } from "./peer.ts";
-import { type Client, until, withBed } from "./support.ts";
+import { type Client, echoes, until, withBed } from "./support.ts";
 
 /**
  * Makes the server's end behave as moby/spdystream when the workers of these
@@ -17,11 +17,6 @@ function stick(link: PeerLink, ...lanes: number[]): void {
     const lane = (type === 6 ? pings++ : id) % 5;
     return lanes.includes(lane) ? Promise.resolve() : send(bytes);
   };
-}
-
-async function echoes(client: Client, word: string): Promise<void> {
-  await client.write(`${word}\n`);
-  assert.equal(await client.line(), word);
 }
 
 Deno.test("Who waits in a lane that is held up is ended; the link's other connections do not notice", async () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "./manual_clock.ts";
 import { echo, type Pod } from "./peer.ts";
-import { type Bed, type Client, until, withBed, within } from "./support.ts";
+import { atRest, type Bed, type Client, drain, echoes, withBed } from "./support.ts";
 
 /** A manual clock does not run while nobody advances it: so `ms` pass as for a stopped process. */
 async function standStill(clock: ManualClock, ms: number): Promise<void> {
@@ -13,17 +13,10 @@ async function stalled(
   { connect, engine }: Bed,
 ): Promise<{ slow: Client; waiting: Client }> {
   const waiting = await connect();
-  await waiting.write("x\n");
-  assert.equal(await waiting.line(), "x");
+  await echoes(waiting, "x");
   const slow = await connect();
-  let last = -1;
-  let since = 0;
-  await until(() => {
-    const now = engine.stats().bytesDown;
-    if (now !== last) since = performance.now();
-    last = now;
-    return now > 2 && performance.now() - since > 200;
-  }, "every buffer is full");
+  // Every buffer is full.
+  await atRest(() => engine.stats().bytesDown, 2, 200);
   await waiting.write("y\n");
   return { slow, waiting };
 }
@@ -47,7 +40,7 @@ Deno.test("A process that stood still does not take it for a program's stall", a
     const { slow, waiting } = await stalled(bed);
     await standStill(clock, 60_000);
     // It was czctl that did not run: the program reads on, and gets everything.
-    const got = drain(slow, BYTES);
+    const got = drain(slow, BYTES, 10_000);
     assert.equal(await waiting.line(), "y");
     await got;
     assert.equal(bed.peer.accepted, 1);
@@ -65,8 +58,7 @@ Deno.test("A process that stood still does not take it for a pod's stall", async
   const pod: Pod = (stream) => (turn++ === 1 ? sink(stream) : echo(stream));
   await withBed({ pods: { a: pod }, engine: { clock } }, async ({ connect, peer }) => {
     const waiting = await connect();
-    await waiting.write("x\n");
-    assert.equal(await waiting.line(), "x");
+    await echoes(waiting, "x");
     const goOn = holdReading([...peer.links][0]!.conn);
     const upload = await connect();
     let sent = false;
@@ -82,16 +74,6 @@ Deno.test("A process that stood still does not take it for a pod's stall", async
     assert.equal(peer.accepted, 1);
   });
 });
-
-/** Reads and throws away `count` bytes. */
-async function drain({ conn }: Client, count: number): Promise<void> {
-  const buffer = new Uint8Array(262_144);
-  for (let got = 0; got < count;) {
-    const read = await within(10_000, conn.read(buffer), "more bytes");
-    if (read === null) throw new Error(`ended after ${got} of ${count} bytes`);
-    got += read;
-  }
-}
 
 /** Keeps a connection from being read, from its next read on. */
 function holdReading(conn: Deno.Conn): () => void {
