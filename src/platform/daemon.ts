@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { closeSync, openSync } from "node:fs";
+import { closeSync, existsSync, openSync } from "node:fs";
 import { execPath as nodeExecPath, kill as nodeKill } from "node:process";
 
 /** The running program's own file. */
@@ -23,9 +23,18 @@ export interface Daemon {
   release(): void;
 }
 
+const SHELL = "/bin/sh";
+/**
+ * Every listener and every connection costs a file, and the usual limit is
+ * 1,024. The runtime cannot raise it, a shell can, up to the hard one; it is
+ * the shell's process that becomes the program.
+ */
+const WITH_MANY_FILES =
+  'ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)" 2>/dev/null; exec "$0" "$@"';
+
 /**
  * Starts a program that outlives this one: own process group and session, no
- * terminal, output appended to `logPath`.
+ * terminal, output appended to `logPath`, many open files.
  */
 export function startDaemon(
   command: string,
@@ -34,7 +43,10 @@ export function startDaemon(
 ): Daemon {
   const output = openSync(options.logPath, "a", 0o600);
   try {
-    const child = spawn(command, [...args], {
+    const [program, ...words] = existsSync(SHELL)
+      ? [SHELL, "-c", WITH_MANY_FILES, command, ...args]
+      : [command, ...args];
+    const child = spawn(program!, words, {
       detached: true,
       stdio: ["ignore", output, output],
       env: { ...options.env },
