@@ -49,6 +49,8 @@ export interface Container {
   readonly env?: readonly EnvVar[];
   readonly envFrom?: readonly EnvFrom[];
   readonly resources?: Resources;
+  /** `Always` makes an init container a sidecar. */
+  readonly restartPolicy?: string;
 }
 
 export interface PodSpec {

@@ -80,7 +80,12 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
     const pod = object as Pod;
     const template = { metadata: pod.metadata, spec: pod.spec };
     return {
-      container: containerOf(pod.spec, template, options, notes),
+      container: containerOf(
+        pod.spec,
+        [pod.metadata.annotations?.[DEFAULT_CONTAINER]],
+        options,
+        notes,
+      ),
       template,
       pod,
       notes,
@@ -114,9 +119,12 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
     );
   }
   // A pod made from this very template also has what admission webhooks added to it.
-  const spec = pod && current.has(pod) ? pod.spec : source.spec;
+  const made = pod && current.has(pod) ? pod : undefined;
+  const spec = made?.spec ?? source.spec;
+  const marked = made?.metadata.annotations?.[DEFAULT_CONTAINER] ??
+    source.metadata?.annotations?.[DEFAULT_CONTAINER];
   return {
-    container: containerOf(spec, source, options, notes),
+    container: containerOf(spec, [marked, source.spec.containers[0]?.name], options, notes),
     template: { ...(source.metadata && { metadata: source.metadata }), spec },
     ...(pod && { pod }),
     notes,
@@ -209,17 +217,27 @@ function choosePod(
   )[0];
 }
 
-/** The named one, else kubectl's default-container annotation, else the first. */
+/** kubectl's own, set by people and by the webhooks of service meshes. */
+const DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container";
+
+/**
+ * The one of `--container`, else the first of `preferred` that is there, else
+ * the first. A webhook may have put its own container before the workload's,
+ * so the pod's first says little.
+ */
 function containerOf(
   spec: PodTemplate["spec"],
-  template: PodTemplate,
+  preferred: readonly (string | undefined)[],
   options: ResolveOptions,
   notes: string[],
 ): Container {
-  const names = spec.containers.map(({ name }) => name);
+  // A sidecar runs as long as the others do; kubectl exec and logs take it by name, too.
+  const sidecars = spec.initContainers?.filter(({ restartPolicy }) => restartPolicy === "Always");
+  const running = [...spec.containers, ...sidecars ?? []];
+  const names = running.map(({ name }) => name);
   const { workload, container: wanted } = options;
   if (wanted !== undefined) {
-    const found = spec.containers.find(({ name }) => name === wanted);
+    const found = running.find(({ name }) => name === wanted);
     if (found) return found;
     const init = spec.initContainers?.some(({ name }) => name === wanted);
     throw new CzctlError(
@@ -230,8 +248,8 @@ function containerOf(
       { hint: `Give --container one of: ${names.join(", ")}` },
     );
   }
-  const marked = template.metadata?.annotations?.["kubectl.kubernetes.io/default-container"];
-  const chosen = spec.containers.find(({ name }) => name === marked) ?? spec.containers[0];
+  const name = preferred.find((one) => one !== undefined && names.includes(one));
+  const chosen = running.find((one) => one.name === name) ?? running[0];
   if (!chosen) {
     throw new CzctlError(
       "failed",
@@ -239,7 +257,7 @@ function containerOf(
     );
   }
   if (names.length > 1) {
-    const others = names.filter((name) => name !== chosen.name).join(", ");
+    const others = names.filter((one) => one !== chosen.name).join(", ");
     notes.push(`Container "${chosen.name}"; others, for --container: ${others}`);
   }
   return chosen;

@@ -441,6 +441,57 @@ const CASES: readonly Case[] = [
     error: /Cannot use container "setup" of deployment "web": it is an init container/,
   },
   {
+    name: "--container takes a sidecar, which is listed among the init containers",
+    from: "KEP-753: an init container with restartPolicy Always runs as long as the pod",
+    pod: {
+      initContainers: [
+        { name: "setup" },
+        { name: "proxy", restartPolicy: "Always", env: [{ name: "SIDE", value: "1" }] },
+      ],
+    },
+    options: { container: "proxy" },
+    container: { env: [{ name: "A", value: "1" }] },
+    variables: { SIDE: "1" },
+  },
+  {
+    name: "a sidecar is never the container by itself, and is offered",
+    from: "czctl's own rule",
+    pod: { initContainers: [{ name: "proxy", restartPolicy: "Always" }] },
+    container: { env: [{ name: "A", value: "1" }] },
+    variables: { A: "1" },
+    notes: [/^Container "web"; others, for --container: proxy$/],
+  },
+  {
+    name: "a container that a webhook put first is not the workload's",
+    from: "istio's holdApplicationUntilProxyStarts; kubectl goes by the annotation istio adds",
+    prepare: (objects) => {
+      const pod = webPod(webDeployment({ env: [{ name: "A", value: "1" }] }));
+      const proxy = { name: "istio-proxy", env: [{ name: "PROXY", value: "1" }] };
+      pod.spec.containers.unshift(proxy);
+      objects.put("pods", pod);
+    },
+    container: { env: [{ name: "A", value: "1" }] },
+    variables: { A: "1" },
+    notes: [/^Container "web"; others, for --container: istio-proxy$/],
+  },
+  {
+    name: "the annotation that names the container counts on the pod, too",
+    from: "kubectl pkg/cmd/util/podcmd: FindOrDefaultContainerByName reads the pod's annotations",
+    pod: { containers: [{ name: "app", env: [{ name: "APP", value: "1" }] }] },
+    prepare: (objects) => {
+      const deployment = webDeployment({ env: [{ name: "A", value: "1" }] });
+      deployment.spec.template.spec.containers.push({
+        name: "app",
+        env: [{ name: "APP", value: "1" }],
+      });
+      const pod = webPod(deployment);
+      const annotations = { "kubectl.kubernetes.io/default-container": "app" };
+      objects.put("pods", { ...pod, metadata: { ...pod.metadata, annotations } });
+    },
+    container: { env: [{ name: "A", value: "1" }] },
+    variables: { APP: "1" },
+  },
+  {
     name: "--container takes another one",
     from: "czctl's own rule",
     pod: { containers: [{ name: "side", env: [{ name: "SIDE", value: "1" }] }] },
