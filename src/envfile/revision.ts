@@ -1,15 +1,22 @@
 import { CzctlError } from "../model/errors.ts";
 import type { WorkloadRef } from "../model/control.ts";
 import type { KubeObject, ObjectSource } from "../model/objects.ts";
-import { type Controller, type Pod, type PodTemplate, selectorText } from "./kube.ts";
+import {
+  type Container,
+  type Controller,
+  type Pod,
+  type PodSpec,
+  type PodTemplate,
+  selectorText,
+} from "./kube.ts";
 
 /**
  * Which pods were made from a workload's present template.
  *
  * A pod's spec says more than the template, because admission webhooks add to
- * it, but a pod of an older template says things that are no longer so. An
- * entry a pod has and the template has not may be either; only the revision
- * tells.
+ * it and change it (JAVA_TOOL_OPTIONS of OpenTelemetry's, for one), but a pod
+ * of an older template says things that are no longer so. Where the two
+ * differ, only the revision tells which of it is so.
  */
 export async function currentPods(
   objects: ObjectSource,
@@ -19,14 +26,13 @@ export async function currentPods(
   pods: readonly Pod[],
   signal?: AbortSignal,
 ): Promise<ReadonlySet<Pod>> {
-  const candidates = pods.filter((pod) => fits(pod, template, contains));
-  const enriched = candidates.filter((pod) => !fits(pod, template, equal));
-  if (enriched.length === 0) return new Set(candidates);
+  const same = new Set(pods.filter((pod) => sameVariables(pod.spec, template.spec)));
+  if (same.size === pods.length) return same;
   const label = await revisionLabel(objects, workload, object as Revised, signal);
-  return new Set(candidates.filter((pod) => {
-    if (fits(pod, template, equal)) return true;
-    return label !== undefined && pod.metadata.labels?.[label.key] === label.value;
-  }));
+  if (label === undefined) return same;
+  return new Set(
+    pods.filter((pod) => same.has(pod) || pod.metadata.labels?.[label.key] === label.value),
+  );
 }
 
 interface Revised extends Controller {
@@ -35,6 +41,7 @@ interface Revised extends Controller {
 }
 
 const REVISION = "deployment.kubernetes.io/revision";
+const HASH = "pod-template-hash";
 const TEMPLATE_GENERATION = "deprecated.daemonset.template.generation";
 
 /** The label by which pods of the present revision are known; undefined: none, or not known yet. */
@@ -43,7 +50,7 @@ async function revisionLabel(
   workload: WorkloadRef,
   object: Revised,
   signal?: AbortSignal,
-): Promise<{ key: string; value: string | undefined } | undefined> {
+): Promise<{ key: string; value: string } | undefined> {
   const { metadata, status } = object;
   if ((status?.observedGeneration ?? 0) < (metadata.generation ?? 0)) return undefined;
   const annotations = metadata.annotations ?? {};
@@ -55,17 +62,22 @@ async function revisionLabel(
         one.metadata.ownerReferences?.some(({ uid }) => uid === metadata.uid) &&
         one.metadata.annotations?.[REVISION] === annotations[REVISION]
       );
-      const value = set?.metadata.labels?.["pod-template-hash"];
-      return value === undefined ? undefined : { key: "pod-template-hash", value };
+      return labelled(HASH, set?.metadata.labels?.[HASH]);
     }
     case "statefulset":
-      return { key: "controller-revision-hash", value: status?.updateRevision };
+      return labelled("controller-revision-hash", status?.updateRevision);
     case "daemonset":
-      return { key: "pod-template-generation", value: annotations[TEMPLATE_GENERATION] };
+      return labelled("pod-template-generation", annotations[TEMPLATE_GENERATION]);
+    case "replicaset":
+      // A Deployment's set never changes its template; any other does not mark its pods.
+      return labelled(HASH, metadata.labels?.[HASH]);
     default:
-      // A Job's template cannot change; ReplicaSets and CronJobs do not mark their pods.
       return undefined;
   }
+}
+
+function labelled(key: string, value: string | undefined) {
+  return value === undefined ? undefined : { key, value };
 }
 
 async function listed(
@@ -82,24 +94,20 @@ async function listed(
   }
 }
 
-type Comparison = (all: readonly string[], wanted: readonly string[]) => boolean;
-
-function fits(pod: Pod, template: PodTemplate, compare: Comparison): boolean {
-  return template.spec.containers.every((wanted) => {
-    const container = pod.spec.containers.find(({ name }) => name === wanted.name);
+/** Whether all containers of `wanted` have the same entries, in the same order, in `spec`. */
+export function sameVariables(spec: PodSpec, wanted: PodSpec): boolean {
+  const all = allContainers(spec);
+  return allContainers(wanted).every((one) => {
+    const container = all.find(({ name }) => name === one.name);
     return container !== undefined &&
-      compare((container.env ?? []).map(canonical), (wanted.env ?? []).map(canonical)) &&
-      compare((container.envFrom ?? []).map(canonical), (wanted.envFrom ?? []).map(canonical));
+      canonical(container.env ?? []) === canonical(one.env ?? []) &&
+      canonical(container.envFrom ?? []) === canonical(one.envFrom ?? []);
   });
 }
 
-const equal: Comparison = (all, wanted) =>
-  all.length === wanted.length && all.every((entry, index) => entry === wanted[index]);
-
-const contains: Comparison = (all, wanted) => {
-  let at = 0;
-  return wanted.every((entry) => (at = all.indexOf(entry, at) + 1) > 0);
-};
+function allContainers({ containers, initContainers = [] }: PodSpec): readonly Container[] {
+  return [...containers, ...initContainers];
+}
 
 /** JSON with sorted keys, so that equal entries are equal text. */
 function canonical(value: unknown): string {

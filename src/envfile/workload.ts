@@ -10,7 +10,7 @@ import {
   selectorText,
   type Service,
 } from "./kube.ts";
-import { currentPods } from "./revision.ts";
+import { currentPods, sameVariables } from "./revision.ts";
 
 /** What must be watched to see a workload change. */
 export interface WatchTarget {
@@ -93,7 +93,7 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
     };
   }
 
-  const { template, query, owners } = await podsOf(object, options);
+  const { template, query, owners, settled } = await podsOf(object, options);
   let pods: readonly Pod[] = [];
   if (query !== undefined) {
     watch.push({ resource: "pods", namespace: workload.namespace, query });
@@ -106,9 +106,20 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
       notes.push("Pods may not be listed: values that come from a running pod are guessed");
     }
   }
-  const current = template && workload.kind !== "service"
-    ? await currentPods(objects, workload, object as Controller, template, pods, signal)
-    : new Set(pods);
+  const open = template === undefined ? [] : pods.filter((pod) => !ownedBy(pod, settled));
+  const outdated = new Set(open);
+  if (template && open.length > 0) {
+    const made = await currentPods(
+      objects,
+      workload,
+      object as Controller,
+      template,
+      open,
+      signal,
+    );
+    for (const pod of made) outdated.delete(pod);
+  }
+  const current = new Set(pods.filter((pod) => !outdated.has(pod)));
   const pod = choosePod(pods, current, options.preferPod);
   const source = template ?? (pod && { metadata: pod.metadata, spec: pod.spec });
   if (!source) {
@@ -145,7 +156,11 @@ interface PodsOf {
   readonly query?: ObjectQuery;
   /** Uids of the controllers whose pods count; undefined: whatever the query finds. */
   readonly owners?: ReadonlySet<string>;
+  /** Uids of controllers whose pods are all of the present template. */
+  readonly settled: ReadonlySet<string>;
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf> {
   const { objects, workload, signal } = options;
@@ -159,7 +174,10 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
           { hint: "Name the workload instead, for example: czctl environment deployment NAME" },
         );
       }
-      return { query: { labelSelector: selectorText({ matchLabels: selector }) } };
+      return {
+        query: { labelSelector: selectorText({ matchLabels: selector }) },
+        settled: NONE,
+      };
     }
     case "cronjob": {
       const cronJob = object as CronJob;
@@ -170,11 +188,17 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
           job.metadata.ownerReferences?.some((owner) => owner.uid === cronJob.metadata.uid)
         );
         const owners = new Set(owned.map((job) => job.metadata.uid ?? ""));
-        return owners.size === 0
-          ? { template }
-          : { template, owners, query: { labelSelector: "batch.kubernetes.io/job-name" } };
+        if (owners.size === 0) return { template, settled: NONE };
+        const settled = new Set(
+          owned.filter((job) => sameVariables(job.spec.template.spec, template.spec))
+            .map((job) => job.metadata.uid ?? ""),
+        );
+        const query = { labelSelector: "batch.kubernetes.io/job-name" };
+        return { template, owners, settled, query };
       } catch (error) {
-        if (error instanceof CzctlError && error.code === "denied") return { template };
+        if (error instanceof CzctlError && error.code === "denied") {
+          return { template, settled: NONE };
+        }
         throw error;
       }
     }
@@ -182,12 +206,14 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
       const controller = object as Controller;
       const { selector, template } = controller.spec;
       const labelSelector = selectorText(selector);
+      const { uid } = controller.metadata;
       return {
         template,
+        // A Job's template cannot change, and its controller adds to it (JOB_COMPLETION_INDEX).
+        settled: workload.kind === "job" && uid !== undefined ? new Set([uid]) : NONE,
         ...(labelSelector !== "" && { query: { labelSelector } }),
         // A Deployment's pods belong to its ReplicaSets; everybody else owns them directly.
-        ...(workload.kind !== "deployment" && controller.metadata.uid !== undefined &&
-          { owners: new Set([controller.metadata.uid]) }),
+        ...(workload.kind !== "deployment" && uid !== undefined && { owners: new Set([uid]) }),
       };
     }
   }

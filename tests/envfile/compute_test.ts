@@ -612,6 +612,90 @@ Deno.test("computeEnvironment has what admission added to the pod, not what the 
   assert.deepEqual(await compute(), { A: "1" });
 });
 
+Deno.test("computeEnvironment has what admission changed in a pod of the present revision", async () => {
+  const deployment = {
+    ...webDeployment({ env: [{ name: "JAVA_TOOL_OPTIONS", value: "-Xmx1g" }] }),
+  };
+  const annotations = { "deployment.kubernetes.io/revision": "3" };
+  const stage = (observed: number) => {
+    const objects = new MemoryObjects();
+    objects.put("deployments", {
+      ...deployment,
+      metadata: { ...deployment.metadata, generation: 2, annotations },
+      status: { observedGeneration: observed },
+    });
+    objects.put("replicasets", {
+      metadata: {
+        name: "web-5d9",
+        namespace: "shop",
+        labels: { app: "web", "pod-template-hash": "5d9" },
+        annotations,
+        ownerReferences: [{ kind: "Deployment", name: "web", uid: "d1" }],
+      },
+    });
+    const agent = { name: "JAVA_TOOL_OPTIONS", value: "-Xmx1g -javaagent:/otel.jar" };
+    objects.put(
+      "pods",
+      webPod(webDeployment({ env: [agent] }), "web-5d9-abcde", { "pod-template-hash": "5d9" }),
+    );
+    return computeEnvironment({ objects, workload });
+  };
+  const now = await stage(2);
+  assert.equal(now.variables.get("JAVA_TOOL_OPTIONS"), "-Xmx1g -javaagent:/otel.jar");
+  // The controller has not seen the present template yet: the revision is that of an older one.
+  const edited = await stage(1);
+  assert.equal(edited.variables.get("JAVA_TOOL_OPTIONS"), "-Xmx1g");
+});
+
+Deno.test("computeEnvironment has what the Job controller adds: JOB_COMPLETION_INDEX", async () => {
+  const objects = new MemoryObjects();
+  const labels = { "batch.kubernetes.io/job-name": "x-1" };
+  const template = (value: string) => ({
+    metadata: { labels },
+    spec: { containers: [{ name: "c", env: [{ name: "A", value }] }] },
+  });
+  const own = (uid: string) => ({ ownerReferences: [{ kind: "Any", name: "x", uid }] });
+  const index = "metadata.annotations['batch.kubernetes.io/job-completion-index']";
+  objects.put("cronjobs", {
+    metadata: { name: "x", namespace: "shop", uid: "c1" },
+    spec: { jobTemplate: { spec: { template: template("1") } } },
+  });
+  objects.put("jobs", {
+    metadata: { name: "x-1", namespace: "shop", uid: "j1", ...own("c1") },
+    spec: { selector: { matchLabels: labels }, template: template("1") },
+  });
+  objects.put("pods", {
+    ...webPod(webDeployment({})),
+    metadata: {
+      name: "x-1-0",
+      namespace: "shop",
+      uid: "p1",
+      labels,
+      annotations: { "batch.kubernetes.io/job-completion-index": "4" },
+      ...own("j1"),
+    },
+    spec: {
+      containers: [{
+        name: "c",
+        env: [{ name: "A", value: "1" }, field("JOB_COMPLETION_INDEX", index)],
+      }],
+    },
+  });
+  for (const [kind, name] of [["job", "x-1"], ["cronjob", "x"]] as const) {
+    const workload = { kind, name, namespace: "shop" };
+    const { variables } = await computeEnvironment({ objects, workload });
+    assert.deepEqual(Object.fromEntries(variables), { A: "1", JOB_COMPLETION_INDEX: "4" }, kind);
+  }
+  // The CronJob was edited since: its last Job's pods are no longer what it makes.
+  objects.put("cronjobs", {
+    metadata: { name: "x", namespace: "shop", uid: "c1" },
+    spec: { jobTemplate: { spec: { template: template("2") } } },
+  });
+  const cronJob = { kind: "cronjob", name: "x", namespace: "shop" } as const;
+  const { variables } = await computeEnvironment({ objects, workload: cronJob });
+  assert.deepEqual(Object.fromEntries(variables), { A: "2" });
+});
+
 Deno.test("computeEnvironment knows every kind of workload", async () => {
   const objects = new MemoryObjects();
   const env = [{ name: "A", value: "1" }, field("POD", "metadata.name")];
