@@ -35,6 +35,35 @@ export async function currentPods(
   );
 }
 
+/**
+ * The pods of a Deployment. Its selector may match those of another as well
+ * (`app=web` beside `app=web,track=canary`); owners tell them apart.
+ */
+export async function podsOfDeployment(
+  objects: ObjectSource,
+  deployment: Controller,
+  namespace: string,
+  pods: readonly Pod[],
+  signal?: AbortSignal,
+): Promise<readonly Pod[]> {
+  const { name, uid } = deployment.metadata;
+  // The controller names a ReplicaSet after the Deployment and the hash of the template.
+  const named = ({ metadata }: Pod) =>
+    metadata.ownerReferences?.some((owner) =>
+      owner.kind === "ReplicaSet" && owner.name === `${name}-${metadata.labels?.[HASH]}`
+    ) ?? false;
+  if (pods.every(named)) return pods;
+  // One that the Deployment has adopted may have any name.
+  const sets = await listed(objects, namespace, selectorText(deployment.spec.selector), signal);
+  const own = new Set(
+    sets.filter((set) => set.metadata.ownerReferences?.some((owner) => owner.uid === uid))
+      .map((set) => set.metadata.uid),
+  );
+  return pods.filter((pod) =>
+    named(pod) || pod.metadata.ownerReferences?.some((owner) => own.has(owner.uid))
+  );
+}
+
 interface Revised extends Controller {
   readonly metadata: Controller["metadata"] & { readonly generation?: number };
   readonly status?: { readonly observedGeneration?: number; readonly updateRevision?: string };

@@ -10,7 +10,7 @@ import {
   selectorText,
   type Service,
 } from "./kube.ts";
-import { currentPods, sameVariables } from "./revision.ts";
+import { currentPods, podsOfDeployment, sameVariables } from "./revision.ts";
 
 /** What must be watched to see a workload change. */
 export interface WatchTarget {
@@ -99,7 +99,17 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
     watch.push({ resource: "pods", namespace: workload.namespace, query });
     try {
       const listed = await objects.list<Pod>("pods", workload.namespace, query, signal);
-      pods = owners === undefined ? listed : listed.filter((pod) => ownedBy(pod, owners));
+      pods = workload.kind === "deployment"
+        ? await podsOfDeployment(
+          objects,
+          object as Controller,
+          workload.namespace,
+          listed,
+          signal,
+        )
+        : owners === undefined
+        ? listed
+        : listed.filter((pod) => ownedBy(pod, owners));
     } catch (error) {
       // Without pods the template still says nearly everything.
       if (!(error instanceof CzctlError && error.code === "denied") || !template) throw error;

@@ -612,6 +612,40 @@ Deno.test("computeEnvironment has what admission added to the pod, not what the 
   assert.deepEqual(await compute(), { A: "1" });
 });
 
+Deno.test("computeEnvironment keeps to a Deployment's own pods where another's match its selector", async () => {
+  const objects = new MemoryObjects();
+  const env = [field("POD", "metadata.name")];
+  const deployment = webDeployment({ env });
+  objects.put("deployments", deployment);
+  const canary = webPod(webDeployment({ env }), "a-canary", { track: "canary" });
+  canary.metadata.ownerReferences[0]!.name = "web-canary-5d9";
+  canary.metadata.ownerReferences[0]!.uid = "rs-canary";
+  objects.put("pods", canary);
+  const { ownerReferences: _, ...bare } = webPod(deployment, "b-bare").metadata;
+  objects.put("pods", { ...webPod(deployment, "b-bare"), metadata: bare });
+  const compute = async () =>
+    (await computeEnvironment({ objects, workload })).variables.get("POD");
+  assert.equal(await compute(), "web");
+  objects.put("pods", webPod(deployment, "web-5d9-z"));
+  assert.equal(await compute(), "web-5d9-z");
+  // One of a ReplicaSet that was adopted has another name than the controller gives.
+  objects.delete("pods", "shop", "web-5d9-z");
+  objects.put("replicasets", {
+    metadata: {
+      name: "older",
+      namespace: "shop",
+      uid: "rs-older",
+      labels: { app: "web" },
+      ownerReferences: [{ kind: "Deployment", name: "web", uid: "d1" }],
+    },
+  });
+  const adopted = webPod(deployment, "older-z");
+  adopted.metadata.ownerReferences[0]!.name = "older";
+  adopted.metadata.ownerReferences[0]!.uid = "rs-older";
+  objects.put("pods", adopted);
+  assert.equal(await compute(), "older-z");
+});
+
 Deno.test("computeEnvironment has what admission changed in a pod of the present revision", async () => {
   const deployment = {
     ...webDeployment({ env: [{ name: "JAVA_TOOL_OPTIONS", value: "-Xmx1g" }] }),

@@ -131,13 +131,24 @@ export function webPod(
   name = "web-5d9-abcde",
   labels: Record<string, string> = {},
 ) {
+  const hash = labels["pod-template-hash"] ?? "5d9";
   return {
     kind: "Pod",
     metadata: {
       name,
       namespace: "shop",
       uid: `uid-${name}`,
-      labels: { ...deployment.spec.template.metadata.labels, ...labels },
+      labels: {
+        ...deployment.spec.template.metadata.labels,
+        "pod-template-hash": hash,
+        ...labels,
+      },
+      ownerReferences: [{
+        kind: "ReplicaSet",
+        name: `${deployment.metadata.name}-${hash}`,
+        uid: `rs-${hash}`,
+        controller: true,
+      }],
       annotations: { "example.org/team": "blue" },
     },
     spec: { ...structuredClone(deployment.spec.template.spec), nodeName: "node-1" },
