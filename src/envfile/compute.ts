@@ -196,8 +196,9 @@ class Computation {
         `variable "${name}" names container "${ref.containerName}", which is missing`,
       );
     }
-    const allocatable = needsNode(ref, of) ? await this.#allocatable() : undefined;
-    return this.#downward(name, resourceValue(ref, of, allocatable));
+    const { spec } = template;
+    const allocatable = needsNode(ref, of, spec) ? await this.#allocatable() : undefined;
+    return this.#downward(name, resourceValue(ref, of, spec, allocatable));
   }
 
   /** Many users may not read nodes; then limits that default to the node's are left out. */

@@ -1,5 +1,5 @@
 import type { WorkloadRef } from "../model/control.ts";
-import type { Container, Pod, PodTemplate, Quantities, ResourceFieldRef } from "./kube.ts";
+import type { Container, Pod, PodSpec, PodTemplate, Quantities, ResourceFieldRef } from "./kube.ts";
 import { divideQuantity, parseQuantity } from "./quantity.ts";
 
 /** What a pod says of itself: fieldRef and resourceFieldRef. */
@@ -69,29 +69,47 @@ function joined(list: readonly { readonly ip: string }[] | undefined, first?: st
 }
 
 /** Whether a resourceFieldRef needs the node's allocatable resources. */
-export function needsNode(ref: ResourceFieldRef, container: Container): boolean {
+export function needsNode(ref: ResourceFieldRef, container: Container, spec: PodSpec): boolean {
+  return defaultLimit(ref, container, spec) === NODE;
+}
+
+const NODE = Symbol("the node's allocatable amount");
+
+/**
+ * What stands for a limit that is not set: the pod's own (since Kubernetes
+ * 1.34), else the node's allocatable amount (defaultPodLimitsForDownwardAPI of
+ * the kubelet). Init containers that are referred to by name get none.
+ */
+function defaultLimit(
+  ref: ResourceFieldRef,
+  container: Container,
+  { containers, resources }: PodSpec,
+): string | number | typeof NODE | undefined {
   const [side, resource] = split(ref.resource);
-  return side === "limits" && DEFAULTED.has(resource) &&
-    !isSet(container.resources?.limits, resource);
+  if (side !== "limits" || !DEFAULTED.has(resource)) return undefined;
+  if (isSet(container.resources?.limits, resource)) return undefined;
+  if (ref.containerName && !containers.includes(container)) return undefined;
+  return isSet(resources?.limits, resource) ? resources!.limits![resource] : NODE;
 }
 
 /**
  * `resourceFieldRef`: a container's request or limit over the divisor, rounded
- * up. A cpu, memory or ephemeral-storage limit that is not set is the node's
- * allocatable amount (MergeContainerResourceLimits); a request that is not set
- * is the limit, which the API server fills in for pods, else 0.
+ * up. A request that is not set is the limit, which the API server fills in
+ * for pods, else 0.
  */
 export function resourceValue(
   ref: ResourceFieldRef,
   container: Container,
+  spec: PodSpec,
   allocatable: Quantities | undefined,
 ): DownwardValue {
   const [side, resource] = split(ref.resource);
   const { limits, requests } = container.resources ?? {};
   if (side !== "limits" && side !== "requests") return { note: `"${ref.resource}" is not known` };
   let amount = side === "limits" ? limits?.[resource] : requests?.[resource] ?? limits?.[resource];
-  if (needsNode(ref, container)) {
-    amount = allocatable?.[resource];
+  const missing = defaultLimit(ref, container, spec);
+  if (missing !== undefined) {
+    amount = missing === NODE ? allocatable?.[resource] : missing;
     if (amount === undefined) {
       return { note: `no limit is set for ${resource}, and the node's capacity cannot be read` };
     }

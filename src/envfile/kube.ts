@@ -57,6 +57,8 @@ export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[];
   readonly enableServiceLinks?: boolean;
+  /** Of the whole pod (PodLevelResources, on by default since Kubernetes 1.34). */
+  readonly resources?: Resources;
   readonly nodeName?: string;
   readonly serviceAccountName?: string;
 }

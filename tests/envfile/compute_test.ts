@@ -291,6 +291,32 @@ const CASES: readonly Case[] = [
     variables: { CPU: "4", MI: "7168" },
   },
   {
+    name: "a limit that is not set is the pod's own before the node's",
+    from: "kubernetes/kubernetes#132605: defaultPodLimitsForDownwardAPI, PodLevelResources",
+    pod: { resources: { limits: { cpu: "1500m" } } },
+    prepare: (objects) =>
+      objects.put("nodes", {
+        metadata: { name: "node-1" },
+        status: { allocatable: { cpu: "3920m", memory: "7Gi" } },
+      }),
+    container: {
+      env: [resource("CPU", "limits.cpu", "1m"), resource("MI", "limits.memory", "1Mi")],
+    },
+    variables: { CPU: "1500", MI: "7168" },
+  },
+  {
+    name: "an init container that is referred to by name gets no limit but its own",
+    from: "defaultPodLimitsForDownwardAPI: spec.containers alone; findContainerInPod: both",
+    pod: { initContainers: [{ name: "setup", resources: { limits: { cpu: "2" } } }] },
+    container: {
+      env: [
+        resource("CPU", "limits.cpu", "1", "setup"),
+        resource("MEMORY", "limits.memory", "1", "setup"),
+      ],
+    },
+    variables: { CPU: "2", MEMORY: "0" },
+  },
+  {
     name: "nodes may not be read: what needs one is left out and said",
     from: "czctl's own rule",
     prepare: (objects) => objects.denied.add("get nodes"),
