@@ -53,6 +53,8 @@ const LAST_ID = 0x7fff0000;
 const STUCK_MS = 500;
 /** And while others of it wait it is given up after this long, in ms: no byte of theirs can pass. */
 const STUCK_LOST_MS = 5000;
+/** What was sent this long before that may lie behind what is not taken, in the sockets on the way, in ms. */
+const ON_THE_WAY_MS = 2000;
 /** Bytes for connections given up that a link may bring within a second before it is left. */
 const WASTE = 256 * 1024;
 const WASTE_MS = 1000;
@@ -181,7 +183,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       return;
     }
     const waiting = [...this.#byData.values()].filter((stream) =>
-      stream.unansweredBefore(now - ASK_MS)
+      stream.unansweredBefore(now - ASK_MS) &&
+      stream.sentAt >= this.#upstream.readUntil(stream.dataId % LANES)
     );
     const stuck = this.#upstream.tick(now, waiting.length, this.streams);
     if (stuck.size > 0 && this.#notRead(stuck, waiting)) return;
@@ -416,9 +419,10 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   /**
    * A pod that takes nothing stops the whole connection: there is no flow
    * control by stream. Its own program may wait for as long as it likes; when
-   * others wait behind it, or it is gone and only its bytes are left, the link
-   * is given up, and a connection whose bytes have not left goes to another
-   * link unnoticed.
+   * others have sent something since, or it is gone and only its bytes are
+   * left, the link is given up, and a connection whose bytes have not left goes
+   * to another link unnoticed. Who only receives, or has asked before, loses
+   * nothing by it.
    */
   #holdsUpOthers(now: number): boolean {
     const stuck = this.#writer.stuckFor(now);
@@ -427,7 +431,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     if (streams.length === 0) return true;
     const blocked = streams.filter((stream) => stream.blocked).length;
     return blocked > (this.#upstream.hasOrphans ? 0 : 1) ||
-      streams.some((stream) => !stream.blocked && stream.waitsSince(now - stuck));
+      streams.some((stream) => !stream.blocked && stream.sentSince(now - stuck - ON_THE_WAY_MS));
   }
 
   /**

@@ -130,10 +130,20 @@ export class SpdyStream implements LinkStream {
     return !this.#replied || this.#upAt > this.#downAt || this.#downAt > since - 1000;
   }
 
+  /** True when it expects an answer to what it sent after `time`. */
+  sentSince(time: number): boolean {
+    return !this.#replied || this.#upAt > this.#downAt && this.#upAt >= time;
+  }
+
   /** True when nothing was heard of the stream opened, or of what it was sent, before `time`. */
   unansweredBefore(time: number): boolean {
     if (!this.#replied) return this.#openedAt < time;
     return this.#upAt > this.#downAt && this.#askedAt < time;
+  }
+
+  /** When it last sent something: when it was opened, as long as that is not taken up. */
+  get sentAt(): number {
+    return this.#replied ? this.#upAt : Math.max(this.#openedAt, this.#upAt);
   }
 
   /** True when what it sends, or its opening, is in this lane. */

@@ -30,6 +30,8 @@ export class UpstreamWatch {
    * bytes may be what is not taken.
    */
   #orphans: Question[] = [];
+  /** By lane, until when all that was sent has been read for certain. */
+  readonly #readUntil = new Array<number>(LANES).fill(Number.NEGATIVE_INFINITY);
 
   /** `ping` sends one, returns its lane, and calls `done` when it is answered. */
   constructor(ping: (done: () => void) => number) {
@@ -38,6 +40,11 @@ export class UpstreamWatch {
 
   get hasOrphans(): boolean {
     return this.#orphans.some(({ open }) => open.size > 0);
+  }
+
+  /** All that was sent in this lane before this time has been read, as an answered PING proves. */
+  readUntil(lane: number): number {
+    return this.#readUntil[lane]!;
   }
 
   /** A connection was given up that has sent much, in this lane. */
@@ -58,8 +65,7 @@ export class UpstreamWatch {
   /**
    * The lanes that are read no more, with whether a connection given up may be
    * the reason. `waiting`: connections whose bytes have had no answer since
-   * `now - ASK_MS`, of `streams` in all. One that waits alone may be the upload
-   * that its pod does not take, and that is nobody else's trouble.
+   * `now - ASK_MS` and may not have been read, of `streams` in all.
    */
   tick(now: number, waiting: number, streams: number): ReadonlyMap<number, boolean> {
     const stuck = new Map<number, boolean>();
@@ -70,7 +76,7 @@ export class UpstreamWatch {
         if (lane === orphan || open.size === LANES) stuck.set(lane, true);
       }
     }
-    if (waiting < 2) {
+    if (waiting === 0) {
       this.forget();
     } else if (this.#question !== undefined && this.#question.open.size > 0) {
       if (now - this.#question.at < ANSWER_MS) return stuck;
@@ -93,9 +99,14 @@ export class UpstreamWatch {
   }
 
   #ask(at: number, orphan?: number): Question {
+    // `at` may be put off.
+    const sentAt = at;
     const open = new Set<number>();
     for (let i = 0; i < LANES; i++) {
-      const lane = this.#ping(() => open.delete(lane));
+      const lane = this.#ping(() => {
+        open.delete(lane);
+        this.#readUntil[lane] = Math.max(this.#readUntil[lane]!, sentAt);
+      });
       open.add(lane);
     }
     return { at, open, ...(orphan === undefined ? {} : { orphan }) };
