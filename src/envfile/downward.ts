@@ -21,39 +21,58 @@ export function fieldValue(
   const keyed = /^metadata\.(labels|annotations)\['(.*)'\]$/s.exec(fieldPath);
   if (keyed) {
     const map = keyed[1] === "labels" ? metadata?.labels : metadata?.annotations;
-    // A key that is missing is the empty string, as for the kubelet.
-    return { value: map && Object.hasOwn(map, keyed[2]!) ? map[keyed[2]!]! : "" };
-  }
-  if (fieldPath === "metadata.namespace") return { value: workload.namespace };
-  if (fieldPath === "spec.serviceAccountName") {
+    if (map && Object.hasOwn(map, keyed[2]!)) return { value: map[keyed[2]!]! };
+  } else if (fieldPath === "metadata.namespace") {
+    return { value: workload.namespace };
+  } else if (fieldPath === "spec.serviceAccountName") {
     return { value: (pod?.spec ?? template.spec).serviceAccountName || "default" };
   }
-  if (pod) {
-    const { status } = pod;
-    switch (fieldPath) {
-      case "metadata.name":
-        return { value: pod.metadata.name };
-      case "metadata.uid":
-        return { value: pod.metadata.uid ?? "" };
-      case "spec.nodeName":
-        return { value: pod.spec.nodeName ?? "" };
-      case "status.hostIP":
-        return { value: status?.hostIP ?? "" };
-      case "status.hostIPs":
-        return { value: joined(status?.hostIPs, status?.hostIP) };
-      case "status.podIP":
-        return { value: status?.podIP ?? "" };
-      case "status.podIPs":
-        return { value: joined(status?.podIPs, status?.podIP) };
-    }
+  const value = pod && valueOfPod(fieldPath, pod);
+  if (value) return { value };
+  const stand = keyed
+    ? pod ? undefined : labelOf(fieldPath, workload)
+    : standIn(fieldPath, workload);
+  if (stand !== undefined) {
+    const why = pod ? `pod "${pod.metadata.name}" does not have it yet` : "no pod runs";
+    return { value: stand, note: `${why}, so "${fieldPath}" is taken to be "${stand}"` };
   }
-  const stand = STAND_INS[fieldPath]?.(workload);
-  return stand === undefined
-    ? { note: `"${fieldPath}" is not known` }
-    : { value: stand, note: `no pod runs, so "${fieldPath}" is taken to be "${stand}"` };
+  // A key that is missing is the empty string, as for the kubelet.
+  return keyed ? { value: "" } : { note: `"${fieldPath}" is not known` };
 }
 
-/** What a local process may take for its own while no pod runs. */
+function valueOfPod(fieldPath: string, { metadata, spec, status }: Pod): string | undefined {
+  switch (fieldPath) {
+    case "metadata.name":
+      return metadata.name;
+    case "metadata.uid":
+      return metadata.uid;
+    case "spec.nodeName":
+      return spec.nodeName;
+    case "status.hostIP":
+      return status?.hostIP;
+    case "status.hostIPs":
+      return joined(status?.hostIPs, status?.hostIP);
+    case "status.podIP":
+      return status?.podIP;
+    case "status.podIPs":
+      return joined(status?.podIPs, status?.podIP);
+  }
+  return undefined;
+}
+
+function standIn(fieldPath: string, workload: WorkloadRef): string | undefined {
+  return Object.hasOwn(STAND_INS, fieldPath) ? STAND_INS[fieldPath]!(workload) : undefined;
+}
+
+/** What a StatefulSet's controller marks its first pod with. */
+function labelOf(fieldPath: string, { kind, name }: WorkloadRef): string | undefined {
+  if (kind !== "statefulset") return undefined;
+  if (fieldPath === "metadata.labels['statefulset.kubernetes.io/pod-name']") return `${name}-0`;
+  if (fieldPath === "metadata.labels['apps.kubernetes.io/pod-index']") return "0";
+  return undefined;
+}
+
+/** What a local process may take for its own while no pod runs, or has it. */
 const STAND_INS: Readonly<Record<string, (workload: WorkloadRef) => string>> = {
   "metadata.name": ({ kind, name }) => (kind === "statefulset" ? `${name}-0` : name),
   "metadata.uid": () => "",

@@ -51,6 +51,14 @@ const resource = (name: string, resource: string, divisor?: string, containerNam
   },
 });
 
+const POD_FIELDS = [
+  field("NAME", "metadata.name"),
+  field("NODE", "spec.nodeName"),
+  field("HOST_IPS", "status.hostIPs"),
+  field("POD_IP", "status.podIP"),
+  field("NONE", "metadata.labels['none']"),
+];
+
 const CASES: readonly Case[] = [
   {
     name: "plain values, one of them empty",
@@ -250,6 +258,26 @@ const CASES: readonly Case[] = [
     },
     variables: { APP: "web", POD_IP: "127.0.0.1", ACCOUNT: "default" },
     notes: [/POD_IP: no pod runs, so "status.podIP" is taken to be "127.0.0.1"/],
+  },
+  {
+    name: "fieldRef while the only pod has no node yet: never an empty address",
+    from: "the kubelet starts no container before the pod has its addresses",
+    prepare: (objects) => {
+      const pod = webPod(webDeployment({ env: POD_FIELDS }));
+      const { nodeName: _, ...spec } = pod.spec;
+      objects.put("pods", { ...pod, spec, status: { phase: "Pending" } });
+    },
+    container: { env: POD_FIELDS },
+    variables: {
+      NAME: "web-5d9-abcde",
+      NODE: "",
+      HOST_IPS: "127.0.0.1",
+      POD_IP: "127.0.0.1",
+      NONE: "",
+    },
+    notes: [
+      /POD_IP: pod "web-5d9-abcde" does not have it yet, so "status.podIP" is taken to be "127.0.0.1"/,
+    ],
   },
   {
     name: "resourceFieldRef with and without a divisor",
@@ -754,6 +782,35 @@ Deno.test("computeEnvironment has what the Job controller adds: JOB_COMPLETION_I
   const cronJob = { kind: "cronjob", name: "x", namespace: "shop" } as const;
   const { variables } = await computeEnvironment({ objects, workload: cronJob });
   assert.deepEqual(Object.fromEntries(variables), { A: "2" });
+});
+
+Deno.test("computeEnvironment takes a StatefulSet without pods for its first pod", async () => {
+  const objects = new MemoryObjects();
+  const env = [
+    field("NAME", "metadata.name"),
+    field("POD", "metadata.labels['statefulset.kubernetes.io/pod-name']"),
+    field("INDEX", "metadata.labels['apps.kubernetes.io/pod-index']"),
+    field("APP", "metadata.labels['app']"),
+  ];
+  objects.put("statefulsets", {
+    metadata: { name: "db", namespace: "shop", uid: "s1" },
+    spec: {
+      replicas: 0,
+      selector: { matchLabels: { app: "db" } },
+      template: { metadata: { labels: { app: "db" } }, spec: { containers: [{ name: "c", env }] } },
+    },
+  });
+  const { variables, notes } = await computeEnvironment({
+    objects,
+    workload: { kind: "statefulset", name: "db", namespace: "shop" },
+  });
+  assert.deepEqual(Object.fromEntries(variables), {
+    NAME: "db-0",
+    POD: "db-0",
+    INDEX: "0",
+    APP: "db",
+  });
+  assert.equal(notes.filter((note) => note.includes("no pod runs")).length, 3);
 });
 
 Deno.test("computeEnvironment knows every kind of workload", async () => {
