@@ -5,9 +5,10 @@ export interface ClusterService {
   readonly uid: string;
   /**
    * `tunnel`: one address for the Service, connections spread over its pods.
-   * `headless`: the same for the service name, and besides each endpoint with
-   * a hostname gets `hostname.service.namespace` and an address of its own.
+   * `headless`: the same, and the pods' own ports besides.
    * `none`: no tunnel is possible, `reason` says why.
+   * Each endpoint with a hostname gets `hostname.service.namespace` and an
+   * address of its own.
    */
   readonly kind: "tunnel" | "headless" | "none";
   readonly reason?: string;
@@ -41,7 +42,7 @@ export interface ServiceEndpoint {
   readonly podNamespace: string;
   readonly podName: string;
   readonly podUid: string;
-  /** Set for pods of a headless Service that have a DNS name of their own. */
+  /** Set for pods that have a DNS name of their own under the Service's. */
   readonly hostname?: string;
   readonly ready: boolean;
   readonly serving: boolean;
