@@ -53,6 +53,8 @@ const LAST_ID = 0x7fff0000;
 const STUCK_MS = 500;
 /** And while others of it wait it is given up after this long, in ms: no byte of theirs can pass. */
 const STUCK_LOST_MS = 5000;
+/** And while those that wait are large uploads themselves: a pod that pauses holds up all of its own. */
+const PAUSE_MS = 30_000;
 /** What was sent this long before that may lie behind what is not taken, in the sockets on the way, in ms. */
 const ON_THE_WAY_MS = 2000;
 /** Bytes for connections given up that a link may bring within a second before it is left. */
@@ -429,9 +431,10 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     if (stuck < STUCK_LOST_MS) return false;
     const streams = [...this.#byData.values()];
     if (streams.length === 0) return true;
-    const blocked = streams.filter((stream) => stream.blocked).length;
-    return blocked > (this.#upstream.hasOrphans ? 0 : 1) ||
-      streams.some((stream) => !stream.blocked && stream.sentSince(now - stuck - ON_THE_WAY_MS));
+    const since = now - stuck - ON_THE_WAY_MS;
+    const behind = streams.filter((stream) => stream.blocked || stream.sentSince(since));
+    if (this.#upstream.hasOrphans) return behind.length > 0;
+    return behind.length > 1 && (stuck >= PAUSE_MS || behind.some((stream) => !stream.isHeavy));
   }
 
   /**
@@ -441,15 +444,19 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
    * True when the link is closed.
    */
   #notRead(stuck: ReadonlyMap<number, boolean>, waiting: readonly SpdyStream[]): boolean {
+    const paused = this.#upstream.overdue(this.now()) >= PAUSE_MS;
     const lost = this.streams === 0 ||
-      stuck.size === LANES && waiting.length > (this.#upstream.hasOrphans ? 0 : 1);
+      stuck.size === LANES &&
+        (this.#upstream.hasOrphans
+          ? waiting.length > 0
+          : waiting.length > 1 && (paused || waiting.some((stream) => !stream.isHeavy)));
     if (lost) this.#lost(NOT_TAKEN);
     if (lost || stuck.size === LANES) return lost;
     for (const [lane, orphaned] of stuck) {
       const behind = waiting.filter((stream) => stream.isIn(lane))
         .sort((a, b) => b.unanswered - a.unanswered);
       for (const stream of behind.slice(orphaned ? 0 : 1)) {
-        if (!this.#byData.has(stream.dataId)) continue;
+        if (!this.#byData.has(stream.dataId) || stream.isHeavy && !paused) continue;
         this.drain("the pod takes nothing of some of what it is sent");
         this.sendReset(stream.dataId);
         stream.finish(lostError(NOT_TAKEN, undefined, !stream.wrotePayload));

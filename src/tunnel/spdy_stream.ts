@@ -60,7 +60,8 @@ export class SpdyStream implements LinkStream {
   #sentBytes = 0;
   /** Bytes sent since the pod's last. */
   unanswered = 0;
-  #isHeavy = false;
+  /** True while it has sent much without an answer. */
+  isHeavy = false;
   #upAt = Number.NEGATIVE_INFINITY;
   #downAt = Number.NEGATIVE_INFINITY;
   /** The first bytes sent since the pod's last. */
@@ -226,8 +227,8 @@ export class SpdyStream implements LinkStream {
   }
 
   #weigh(heavy: boolean): void {
-    if (this.#isHeavy === heavy) return;
-    this.#isHeavy = heavy;
+    if (this.isHeavy === heavy) return;
+    this.isHeavy = heavy;
     this.link.heavy(this, heavy);
   }
 

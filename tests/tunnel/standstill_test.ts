@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "./manual_clock.ts";
 import { echo, type Pod } from "./peer.ts";
-import { atRest, type Bed, type Client, drain, echoes, withBed } from "./support.ts";
+import { atRest, type Bed, type Client, drain, echoes, until, withBed } from "./support.ts";
 
 /** A manual clock does not run while nobody advances it: so `ms` pass as for a stopped process. */
 async function standStill(clock: ManualClock, ms: number): Promise<void> {
@@ -86,3 +86,29 @@ function holdReading(conn: Deno.Conn): () => void {
   };
   return resolve;
 }
+
+Deno.test("A pod that pauses for a while ends none of its uploads, one that is gone for good does", async () => {
+  const clock = new ManualClock();
+  const sink: Pod = async (stream) => {
+    let got = 0;
+    while (got < BYTES) got += (await stream.read())!.length;
+    await stream.write("all\n");
+  };
+  await withBed({ pods: { a: sink }, engine: { clock } }, async ({ connect, engine, peer }) => {
+    for (const seconds of [15, 50]) {
+      const uploads = [await connect(), await connect()];
+      await until(() => peer.links.size === 1, "there is a link");
+      const goOn = holdReading([...peer.links][0]!.conn);
+      const before = engine.stats().bytesUp;
+      const sending = uploads.map((upload) => upload.write(new Uint8Array(BYTES)).catch(() => {}));
+      await until(() => engine.stats().bytesUp > before + 1_000_000, "it is under way");
+      await clock.advance(seconds * 1000, 500);
+      const { streams } = engine.stats();
+      goOn();
+      assert.equal(streams, seconds < 30 ? 2 : 0);
+      await Promise.all(sending);
+      if (seconds > 30) break;
+      for (const upload of uploads) assert.equal(await upload.line(20_000), "all");
+    }
+  });
+});
