@@ -1,4 +1,5 @@
-import type { ApiTargetSource } from "../model/api_target.ts";
+import { createHash } from "node:crypto";
+import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
 import type { Clock } from "../model/clock.ts";
 import type { ObjectQuery, ResourceName } from "../model/objects.ts";
 import type { HttpClient, HttpResponse } from "../platform/http.ts";
@@ -16,6 +17,8 @@ import { resourcePath } from "./resources.ts";
 export interface ListResult<T> {
   readonly items: T[];
   readonly resourceVersion: string;
+  /** Whose `resourceVersion` that is. */
+  readonly server: string;
 }
 
 export interface WatchEvent {
@@ -33,6 +36,10 @@ export interface RequestLimits {
   readonly deadlineMs?: number;
   readonly dialDeadlineMs?: number;
   readonly fresh?: boolean;
+  /** Only this server will do, as `onServer` told it; ApiError 410 where another has taken its place. */
+  readonly server?: string;
+  /** Told which server is asked. */
+  readonly onServer?: (server: string) => void;
 }
 
 /** Objects a page; kubectl's default for big lists. */
@@ -108,19 +115,30 @@ export class ApiClient {
     for (let expired = false;;) {
       const items: T[] = [];
       let next = "";
+      let server: string | undefined;
+      const asked = {
+        ...limits,
+        onServer: (now: string) => server ??= now,
+      };
       try {
         while (true) {
           const path = withQuery(resourcePath(resource, namespace), query, {
             limit: String(PAGE),
             ...(next ? { continue: next } : {}),
           });
-          const page = await this.#json(await this.#send(path, limits), subject);
+          const page = await this.#json(
+            await this.#send(path, server === undefined ? asked : { ...asked, server }),
+            subject,
+          );
           for (const object of page.items ?? []) {
             const picked = pick(object);
             if (picked !== undefined) items.push(picked);
           }
           next = page.metadata?.continue ?? "";
-          if (!next) return { items, resourceVersion: page.metadata?.resourceVersion ?? "" };
+          if (!next) {
+            const resourceVersion = page.metadata?.resourceVersion ?? "";
+            return { items, resourceVersion, server: server ?? "" };
+          }
         }
       } catch (error) {
         if (!(error instanceof ApiError) || error.status !== 410 || expired || !next) throw error;
@@ -140,6 +158,8 @@ export class ApiClient {
     query: ObjectQuery,
     options: {
       resourceVersion: string;
+      /** Where that comes from; ApiError 410 when the kubeconfig leads elsewhere by now. */
+      server: string;
       timeoutSeconds: number;
       signal: AbortSignal;
       onBytes?: () => void;
@@ -152,7 +172,8 @@ export class ApiClient {
       resourceVersion: options.resourceVersion,
       timeoutSeconds: String(options.timeoutSeconds),
     });
-    const response = await this.#send(path, { signal: options.signal }, true);
+    const { signal, server } = options;
+    const response = await this.#send(path, { signal, server }, true);
     if (response.status !== 200) throw await this.#failure(response, subject);
     options.onBytes?.();
     try {
@@ -240,6 +261,14 @@ export class ApiClient {
     let target = await this.#targets();
     for (let tries = 1;; tries++) {
       limits.signal?.throwIfAborted();
+      const server = serverOf(target);
+      if (limits.server !== undefined && limits.server !== server) {
+        throw new ApiError("failed", "The kubeconfig leads to another API server now", {
+          status: 410,
+          reason: "Expired",
+        });
+      }
+      limits.onServer?.(server);
       let response: HttpResponse;
       try {
         response = await this.#http.request(target, {
@@ -290,6 +319,21 @@ export class ApiClient {
     return connectionError(this.label, error);
   }
 }
+
+/** The same for one cluster as long as it stays at its address. */
+function serverOf({ host, port, basePath, tls }: ApiTarget): string {
+  return `${host}:${port}${basePath} ${tls?.ca === undefined ? "" : digestOf(tls.ca)}`;
+}
+
+/** Of a bundle that may be the system's, a quarter of a megabyte: computed once. */
+function digestOf(ca: string): string {
+  if (lastDigest?.ca !== ca) {
+    lastDigest = { ca, digest: createHash("sha256").update(ca).digest("base64") };
+  }
+  return lastDigest.digest;
+}
+
+let lastDigest: { readonly ca: string; readonly digest: string } | undefined;
 
 function subjectOf(
   verb: string,

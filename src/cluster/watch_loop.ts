@@ -61,6 +61,8 @@ export class WatchLoop<T> {
   #interrupt = new AbortController();
   #state: State = "listing";
   #version = "";
+  /** Whose version that is: a cluster made anew counts from the beginning. */
+  #server = "";
   #listedAt = -Infinity;
   /** Tries in a row that ended too soon; decides the next wait. */
   #failures = 0;
@@ -200,6 +202,7 @@ export class WatchLoop<T> {
     }
     for (const key of gone) this.#delete(key);
     this.#version = listed.resourceVersion;
+    this.#server = listed.server;
     this.#listedAt = this.#options.clock.monotonic();
     this.synced = true;
     this.#misses = 0;
@@ -219,6 +222,7 @@ export class WatchLoop<T> {
     try {
       const events = api.watch(resource, namespace, query, {
         resourceVersion: this.#version,
+        server: this.#server,
         timeoutSeconds,
         signal: AbortSignal.any([signal, silent.signal]),
         onBytes: () => {
