@@ -129,7 +129,7 @@ export interface EnvFileInfo {
 export interface ServiceInfo {
   readonly namespace: string;
   readonly name: string;
-  /** Set for a pod with a hostname, mostly of a headless Service. */
+  /** Set for an addressed pod of a headless Service. */
   readonly pod?: string;
   readonly address?: string;
   readonly names: readonly string[];

@@ -5,10 +5,9 @@ export interface ClusterService {
   readonly uid: string;
   /**
    * `tunnel`: one address for the Service, connections spread over its pods.
-   * `headless`: the same, and the pods' own ports besides.
+   * `headless`: the same for the service name, and besides each endpoint with
+   * a hostname gets `hostname.service.namespace` and an address of its own.
    * `none`: no tunnel is possible, `reason` says why.
-   * Each endpoint with a hostname gets `hostname.service.namespace` and an
-   * address of its own.
    */
   readonly kind: "tunnel" | "headless" | "none";
   readonly reason?: string;
@@ -42,7 +41,7 @@ export interface ServiceEndpoint {
   readonly podNamespace: string;
   readonly podName: string;
   readonly podUid: string;
-  /** Set for pods that have a DNS name of their own under the Service's. */
+  /** Set for pods of a headless Service that have a DNS name of their own. */
   readonly hostname?: string;
   readonly ready: boolean;
   readonly serving: boolean;

@@ -15,7 +15,7 @@ export interface PlanOptions {
   readonly take: readonly string[];
 }
 
-/** One address to come: a Service, or a pod of one that has a name of its own. */
+/** One address to come: a Service, or a pod of a headless one that has a name of its own. */
 export interface PlannedAddress {
   /** `namespace/service` or `namespace/service/pod`. */
   readonly key: string;
@@ -98,10 +98,10 @@ function planService(service: ClusterService, options: PlanOptions): Plan {
     return { addresses: [], without: [{ namespace, service: name, reason, skipped }] };
   }
   const addresses = [planned(service, options, undefined, service.endpoints, skipped)];
-  // Whatever the Service: the cluster's DNS knows every endpoint that has a hostname
-  // (findServices of CoreDNS's kubernetes plugin), and not every StatefulSet's is headless.
-  for (const [hostname, endpoints] of byHostname(service.endpoints)) {
-    addresses.push(planned(service, options, hostname, endpoints, []));
+  if (service.kind === "headless") {
+    for (const [hostname, endpoints] of byHostname(service.endpoints)) {
+      addresses.push(planned(service, options, hostname, endpoints, []));
+    }
   }
   return { addresses, without: [] };
 }
@@ -119,7 +119,7 @@ function planned(
     namespace: service.namespace,
     service: service.name,
     pod,
-    ports: portsOf(service, endpoints, pod !== undefined || service.kind === "headless"),
+    ports: portsOf(service, endpoints),
     affinitySeconds: service.affinitySeconds,
     endpoints,
     skipped,
@@ -137,21 +137,17 @@ function planned(
 }
 
 /**
- * The ports to listen on. The name of a headless Service or of a pod leads to
- * the pods themselves in the cluster, so programs there use the pods' port
+ * The ports to listen on. A headless Service has no virtual IP in the cluster:
+ * its name leads to the pods themselves, so programs there use the pods' port
  * numbers. Those are added to the Service's own, where they differ.
  */
-function portsOf(
-  service: ClusterService,
-  endpoints: readonly ServiceEndpoint[],
-  leadsToPods: boolean,
-): PlannedPort[] {
+function portsOf(service: ClusterService, endpoints: readonly ServiceEndpoint[]): PlannedPort[] {
   const ports: PlannedPort[] = service.ports.map((port) => ({
     port: port.port,
     name: port.name,
     appProtocol: port.appProtocol,
   }));
-  if (!leadsToPods) return ports;
+  if (service.kind !== "headless") return ports;
   const taken = new Set(ports.map((port) => port.port));
   for (const port of service.ports) {
     for (const endpoint of endpoints) {

@@ -77,19 +77,6 @@ Deno.test("planSession addresses the pods of a headless service that have a name
   assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [true, false, false]);
 });
 
-Deno.test("planSession addresses the named pods of a Service that has a cluster address, too", () => {
-  const plan = planSession([
-    service("db", {
-      endpoints: [endpoint("db-0", { http: 8080 }, "db-0"), endpoint("extra", { http: 9090 })],
-    }),
-  ], options);
-  assert.deepEqual(plan.addresses.map((a) => a.key), ["shop/db", "shop/db/db-0"]);
-  // The Service's own name leads to its cluster address, where only its own ports answer.
-  assert.deepEqual(plan.addresses[0]!.ports.map((p) => p.port), [80]);
-  assert.deepEqual(plan.addresses[1]!.ports.map((p) => p.port), [80, 8080]);
-  assert.deepEqual(plan.addresses[1]!.endpoints.map((e) => e.podName), ["db-0"]);
-});
-
 Deno.test("planSession names services without a tunnel, with the reason", () => {
   const plan = planSession([
     service("ext", { kind: "none", reason: "ExternalName" }),
