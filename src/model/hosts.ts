@@ -17,7 +17,7 @@ export interface HostsEntry {
   readonly qualifiedOnly?: boolean;
   /** Set for the addressed pod of a headless Service: names are `pod.service.namespace...`. */
   readonly pod?: string;
-  /** Also the bare service name (the session's own namespace). */
+  /** Also the bare name, `service` or `pod.service` (the session's own namespace). */
   readonly bare: boolean;
   /** Names to leave out, because svc found that they lead somewhere else outside. */
   readonly omit?: readonly string[];

@@ -62,11 +62,12 @@ export function mergeEntries(
     for (const entry of entries) {
       let bare = entry.bare;
       if (bare) {
-        const owner = bareAt.get(entry.service);
-        if (owner === undefined) bareAt.set(entry.service, entry.address);
+        const name = entry.pod === undefined ? entry.service : `${entry.pod}.${entry.service}`;
+        const owner = bareAt.get(name);
+        if (owner === undefined) bareAt.set(name, entry.address);
         else if (owner !== entry.address) {
           bare = false;
-          leftOut.push({ name: entry.service, reason: "another session holds this name" });
+          leftOut.push({ name, reason: "another session holds this name" });
         }
       }
       const before = byAddress.get(entry.address);

@@ -20,11 +20,12 @@ export interface OutsideNames {
 
 /**
  * Asks for the bare and two-label names that already lead somewhere outside (a
- * namespace called `dev` or `app` is also a public domain), once, when the
- * session opens. What could not be asked then (a Service that came later, a pod,
- * no answer in time) is left out where the namespace is such a domain: else a
- * cluster would only have to wait before it names a Service `google`. Names the
- * user insists on are neither asked nor left out.
+ * namespace called `dev` or `app` is also a public domain, and so may a Service
+ * be above its pods), once, when the session opens. What could not be asked
+ * then (a Service that came later, a pod, no answer in time) is left out where
+ * the name's ending is such a domain: else a cluster would only have to wait
+ * before it names a Service `google`. Names the user insists on are neither
+ * asked nor left out.
  */
 export async function outsideNames(
   services: Iterable<ClusterService>,
@@ -36,14 +37,20 @@ export async function outsideNames(
   const found = new Map<string, string>();
   const free = new Set<string>();
   const publicOnes = new Set<string>();
+  const ownOnes = new Set<string>();
+  let somebody = false;
   const names: OutsideNames = {
     found,
     reasonFor: (name, namespace) => {
       if (options.take.includes(name)) return undefined;
       const reason = found.get(name);
-      if (reason !== undefined || !publicOnes.has(namespace) || free.has(name)) return reason;
-      return name.endsWith(`.${namespace}`)
-        ? `.${namespace} is a public domain; insist with --take ${name}`
+      if (reason !== undefined || free.has(name) || !name.includes(".")) return reason;
+      const ending = name.slice(name.lastIndexOf(".") + 1);
+      if (publicOnes.has(ending)) {
+        return `.${ending} is a public domain; insist with --take ${name}`;
+      }
+      return somebody && ending !== namespace && !ownOnes.has(ending)
+        ? `.${ending} may be a public domain; insist with --take ${name}`
         : undefined;
     },
   };
@@ -54,16 +61,24 @@ export async function outsideNames(
   const until = AbortSignal.any([signal, deadline.signal]);
   try {
     const namespaces = [...new Set(all.map((service) => service.namespace))];
-    if (!(await somebodyAnswers(namespaces[0], clock, until))) return names;
-    await eachOf(namespaces, until, async (namespace) => {
-      if (await lookup(`${namespace}.`, "NS", until) !== undefined) publicOnes.add(namespace);
+    somebody = await somebodyAnswers(namespaces[0], clock, until);
+    if (!somebody) return names;
+    const bare = all.filter((service) =>
+      options.bareNames && service.namespace === options.ownNamespace
+    );
+    const abovePods = bare.filter((service) => service.kind === "headless");
+    const endings = new Set([...namespaces, ...abovePods.map((service) => service.name)]);
+    await eachOf([...endings], until, async (ending) => {
+      if (await lookup(`${ending}.`, "NS", until) !== undefined) publicOnes.add(ending);
+      else if (!until.aborted) ownOnes.add(ending);
     });
-    const questions: string[] = [];
+    const questions = bare.map((service) => service.name);
     for (const service of all) {
       if (publicOnes.has(service.namespace)) questions.push(`${service.name}.${service.namespace}`);
-      if (options.bareNames && service.namespace === options.ownNamespace) {
-        questions.push(service.name);
-      }
+    }
+    for (const service of abovePods) {
+      if (!publicOnes.has(service.name)) continue;
+      questions.push(...hostnamesOf(service).map((hostname) => `${hostname}.${service.name}`));
     }
     await eachOf(questions, until, async (name) => {
       if (options.take.includes(name)) return;
@@ -77,6 +92,10 @@ export async function outsideNames(
   }
   signal.throwIfAborted();
   return names;
+}
+
+function hostnamesOf({ endpoints }: ClusterService): string[] {
+  return [...new Set(endpoints.flatMap(({ hostname }) => hostname ?? []))];
 }
 
 async function eachOf<T>(

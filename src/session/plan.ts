@@ -3,7 +3,7 @@ import type { ClusterService, ServiceEndpoint } from "../model/service.ts";
 
 /** What of the cluster a session wants, from the command line. */
 export interface PlanOptions {
-  /** The teleported workload's namespace: its services also get their bare names. */
+  /** The teleported workload's namespace: its services and their pods also get their bare names. */
   readonly ownNamespace: string;
   /** Globs over service names, or over `namespace/service` where they hold a slash. */
   readonly exclude: readonly string[];
@@ -129,7 +129,7 @@ function planned(
       domain: options.domain ?? options.clusterDomain,
       ...(options.domain === undefined ? {} : { qualifiedOnly: true }),
       ...(pod === undefined ? {} : { pod }),
-      bare: options.bareNames && options.domain === undefined && pod === undefined &&
+      bare: options.bareNames && options.domain === undefined &&
         service.namespace === options.ownNamespace,
       ...(options.take.length === 0 ? {} : { take: options.take }),
     },

@@ -109,7 +109,7 @@ e2e("every kind of Service is reached, or named with the reason", async (scene) 
     assert.match(await get(box, url), /^Hello from db-[01]/);
   }
   for (const pod of ["db-0", "db-1"]) {
-    for (const name of [`${pod}.db.zoo`, `${pod}.db.zoo.svc.cluster.local`]) {
+    for (const name of [`${pod}.db`, `${pod}.db.zoo`, `${pod}.db.zoo.svc.cluster.local`]) {
       assert.match(await get(box, `http://${name}:8080/`), new RegExp(`^Hello from ${pod}`));
     }
   }

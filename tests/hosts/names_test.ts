@@ -26,6 +26,7 @@ Deno.test("namesOf composes the names of the guide, and the bare one where asked
     "db-0.db.demo.svc",
     "db-0.db.demo.svc.cluster.local",
   ]);
+  assert.equal(namesOf(entry("db", { pod: "db-0", bare: true })).at(-1), "db-0.db");
   assert.deepEqual(
     namesOf(entry("web", { qualifiedOnly: true, domain: "staging", bare: true })),
     ["web.demo.svc.staging"],

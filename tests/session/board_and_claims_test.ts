@@ -25,6 +25,21 @@ Deno.test("mergeEntries gives a bare name to the first session that wants it", (
   assert.deepEqual(merged.leftOut.map((l) => l.name), ["web"]);
 });
 
+Deno.test("mergeEntries tells the bare names of a Service and its pods apart", () => {
+  const pod = (address: string, name: string) => ({
+    ...entry(address, "db", "shop", true),
+    pod: name,
+  });
+  const all = [
+    entry("127.1.31.1", "db", "shop", true),
+    pod("127.1.31.2", "db-0"),
+    pod("127.1.31.3", "db-1"),
+  ];
+  const merged = mergeEntries([all, [pod("127.1.31.9", "db-1")]]);
+  assert.deepEqual(merged.entries.map((e) => e.bare), [true, true, true, false]);
+  assert.deepEqual(merged.leftOut.map((l) => l.name), ["db-1.db"]);
+});
+
 Deno.test("Claims hands a service to the session that waited for it", () => {
   const claims = new Claims();
   const claim = { cluster: "a", key: "shop/web", domain: "" };

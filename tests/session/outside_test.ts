@@ -14,7 +14,13 @@ const OPTIONS: PlanOptions = {
   take: [],
 };
 
-const service = (namespace: string, name: string) => ({ namespace, name }) as ClusterService;
+const service = (namespace: string, name: string, pods: readonly string[] = []) =>
+  ({
+    namespace,
+    name,
+    kind: pods.length === 0 ? "tunnel" : "headless",
+    endpoints: pods.map((hostname) => ({ hostname })),
+  }) as unknown as ClusterService;
 
 /** A resolver that knows the public domain `dev` and these names. */
 function resolver(known: Record<string, string>, silent: readonly string[] = []) {
@@ -46,6 +52,24 @@ Deno.test("outsideNames leaves out what leads outside, now or once it is there",
   assert.equal(names.reasonFor("taken.dev", "dev"), undefined);
   assert.equal(names.reasonFor("late.shop", "shop"), undefined);
   assert.equal(names.reasonFor("late", "dev"), undefined);
+});
+
+Deno.test("outsideNames asks about the bare names of pods, which end with a Service's name", async () => {
+  const names = await outsideNames(
+    [service("shop", "mongo", ["mongo-0"]), service("shop", "dev", ["www", "cart"])],
+    OPTIONS,
+    systemClock,
+    new AbortController().signal,
+    resolver({ "www.dev.": "192.0.2.7" }),
+  );
+  assert.equal(names.reasonFor("mongo-0.mongo", "shop"), undefined);
+  assert.match(names.reasonFor("www.dev", "shop")!, /leads to 192\.0\.2\.7 outside/);
+  assert.equal(names.reasonFor("cart.dev", "shop"), undefined);
+  // Not there when the session opened: a pod, and a Service with its pods.
+  assert.equal(names.reasonFor("mongo-1.mongo", "shop"), undefined);
+  assert.match(names.reasonFor("google.dev", "shop")!, /\.dev is a public domain/);
+  assert.match(names.reasonFor("www.app", "shop")!, /\.app may be a public domain; insist with/);
+  assert.equal(names.reasonFor("db-0.db.shop", "shop"), undefined);
 });
 
 Deno.test("outsideNames does not take silence about a public domain for an answer", async () => {

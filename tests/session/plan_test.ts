@@ -74,7 +74,8 @@ Deno.test("planSession addresses the pods of a headless service that have a name
   assert.deepEqual(plan.addresses[0]!.ports.map((p) => p.port), [80, 8080, 9090]);
   assert.deepEqual(plan.addresses[1]!.ports.map((p) => p.port), [80, 8080]);
   assert.deepEqual(plan.addresses[1]!.endpoints.map((e) => e.podName), ["db-0"]);
-  assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [true, false, false]);
+  // `db-0.db` as well: a pod's search domains make it as good as `db`.
+  assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [true, true, true]);
 });
 
 Deno.test("planSession names services without a tunnel, with the reason", () => {
