@@ -1,12 +1,13 @@
 /** The command line on the compiled binary: interruption, programs run in a session, output. */
 import assert from "node:assert/strict";
+import { sessions, status } from "./facts.ts";
 import { CZCTL, until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
 
 const ns = "sample-project";
 
 e2e("Ctrl-C while a session opens: exit code 130, and nothing of it is left", async (scene) => {
-  const { box, cluster, czctl } = scene;
+  const { box, cluster } = scene;
   // Resident, so that svc is still there to be asked afterwards.
   await scene.done("start");
   await cluster.control.hang({ hung: true });
@@ -15,8 +16,7 @@ e2e("Ctrl-C while a session opens: exit code 130, and nothing of it is left", as
   });
   const output = child.output();
   await until("the session is opening", async () => {
-    const { stdout } = await czctl("status", "-o", "json");
-    return JSON.parse(stdout).opening === 1;
+    return (await status(scene)).opening === 1;
   });
   // To the program itself: nsenter stands between it and us.
   const [pid] = (await box.sh(`pgrep -f 'czctl teleport namespace'`)).stdout.split("\n");
@@ -26,8 +26,8 @@ e2e("Ctrl-C while a session opens: exit code 130, and nothing of it is left", as
   assert.match(new TextDecoder().decode(stderr), /error: Interrupted by SIGINT/);
   // At once, not some time later: the command waits until all is undone.
   assert.deepEqual(await box.hosts(), scene.hostsBefore);
-  const status = JSON.parse((await czctl("status", "-o", "json")).stdout);
-  assert.deepEqual([status.opening, status.sessions], [0, []]);
+  const now = await status(scene);
+  assert.deepEqual([now.opening, now.sessions], [0, []]);
   await cluster.control.hang({ hung: false });
   await scene.done("stop");
 });
@@ -54,8 +54,7 @@ e2e("run uses the open session and leaves it open", async (scene) => {
   assert.equal(run.code, 0, run.stderr);
   assert.match(run.stdout, /^127\.1\.\d+\.\d+\n$/);
   assert.equal((await scene.czctl("run", "--", "sh", "-c", "kill -TERM $$")).code, 143);
-  const listed = JSON.parse((await scene.done("session", "list", "-o", "json")).stdout);
-  assert.equal(listed.sessions.length, 1);
+  assert.equal((await sessions(scene)).length, 1);
   await scene.done("session", "close");
 });
 
@@ -132,8 +131,7 @@ e2e("teleport asked for again, but otherwise: refused, with what is missing", as
   );
   await box.sh("rm ~/env.sh");
   await until("czctl has seen that the file is gone", async () => {
-    const { sessions } = JSON.parse((await scene.done("session", "list", "-o", "json")).stdout);
-    return sessions[0].envFile.state === "stopped";
+    return (await sessions(scene))[0]!.envFile?.state === "stopped";
   });
   const again = await czctl("teleport", "deploy/web", "-n", ns, "-f", "env.sh");
   assert.equal(again.code, 1, again.stdout);

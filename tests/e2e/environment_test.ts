@@ -1,7 +1,9 @@
 /** The environment of a workload on the compiled binary: live edits, the file's life, run. */
 import assert from "node:assert/strict";
 import { parse } from "yaml";
+import type { EnvFileInfo } from "../../src/model/control.ts";
 import { configMap, type Obj, secret } from "../cluster/mod.ts";
+import { sessions, status } from "./facts.ts";
 import { type Output, until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
 
@@ -19,14 +21,8 @@ const level = (value: string): Obj => configMap(ns, "core-config", { LOG_LEVEL: 
 const holds = (scene: Scene, file: string, line: string) => async () =>
   (await text(scene, file)).split("\n").includes(line);
 
-interface EnvFileState {
-  readonly state: string;
-  readonly reason?: string;
-}
-
-async function state({ done }: Scene): Promise<EnvFileState | undefined> {
-  const { sessions } = JSON.parse((await done("session", "list", "-o", "json")).stdout);
-  return sessions[0].envFile;
+async function state(scene: Scene): Promise<EnvFileInfo | undefined> {
+  return (await sessions(scene))[0]!.envFile;
 }
 
 function refused(output: Output, message: RegExp): void {
@@ -138,7 +134,7 @@ e2e("env file: what the user does to it is respected", async (scene) => {
 e2e("env file: kill -9 leaves nothing that the next command does not remove", async (scene) => {
   const { box, done } = scene;
   await done("teleport", ...WEB, "-f", "env.sh");
-  const { pid } = JSON.parse((await done("status", "-o", "json")).stdout);
+  const { pid } = await status(scene);
   await box.kill(pid, "KILL");
   await until("it is dead", async () => !(await box.pidsOf("czfwd")).includes(pid));
   assert.match(await text(scene, "env.sh"), /LOG_LEVEL/);
@@ -196,10 +192,7 @@ e2e(
     const output = await child.output();
     assert.equal(output.code, 3);
     assert.match(new TextDecoder().decode(output.stdout), /got/);
-    assert.equal(
-      JSON.parse((await done("session", "list", "-o", "json")).stdout).sessions.length,
-      1,
-    );
+    assert.equal((await sessions(scene)).length, 1);
     await done("session", "close");
   },
 );

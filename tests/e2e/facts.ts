@@ -32,11 +32,12 @@ export async function untilAnswer(
   });
 }
 
-export async function sessions(scene: Scene): Promise<readonly SessionInfo[]> {
+/** The sessions that are open. */
+export async function sessions(scene: Pick<Scene, "done">): Promise<readonly SessionInfo[]> {
   return JSON.parse((await scene.done("session", "list", "-o", "json")).stdout).sessions;
 }
 
-export async function status(scene: Scene): Promise<StatusInfo> {
+export async function status(scene: Pick<Scene, "done">): Promise<StatusInfo> {
   return JSON.parse((await scene.done("status", "-o", "json")).stdout);
 }
 

@@ -1,6 +1,7 @@
 /** The workload a session is for: every kind, kubectl's short names, typos, completion. */
 import assert from "node:assert/strict";
 import { cronJob, daemonSet, deployment, job, service, statefulSet } from "../cluster/mod.ts";
+import { sessions } from "./facts.ts";
 import { e2e } from "./scene.ts";
 
 const ns = "shop";
@@ -55,8 +56,7 @@ e2e("workloads of every kind are found, a typo gets the nearest name", async (sc
       `ns/${ns}`,
     ]
   ) await done("teleport", workload, "-n", ns);
-  const { sessions } = JSON.parse((await done("session", "list", "-o", "json")).stdout);
-  assert.equal(sessions.length, 9);
+  assert.equal((await sessions({ done })).length, 9);
   await done("session", "close", "--all");
 
   const where = await czctl("teleport", "deploy", "frontend", "-n", "shopp");

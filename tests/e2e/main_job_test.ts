@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import { deployment, service } from "../cluster/mod.ts";
+import { sessions, status } from "./facts.ts";
 import { until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
 
@@ -85,8 +86,7 @@ e2e("a second teleport of the same session says so and succeeds", async ({ done 
   await done("teleport", "deploy/web", "-n", ns);
   const again = await done("deploy", "web", "teleport", "-n", ns);
   assert.match(again.stdout, /deployment\/web is open already/);
-  const list = JSON.parse((await done("session", "list", "-o", "json")).stdout);
-  assert.equal(list.sessions.length, 1);
+  assert.equal((await sessions({ done })).length, 1);
   await done("session", "close");
 });
 
@@ -104,11 +104,9 @@ e2e(
     const curl = () =>
       box.run(["curl", "-sS", "-m", "10", "http://sample-project-web.sample-project/"]);
     assert.match((await curl()).stdout, /^Hello/);
-    const { sessions } = JSON.parse((await done("session", "list", "-o", "json")).stdout);
-    assert.equal(sessions.length, 2);
-    const first =
-      sessions.find((s: { workload: { name: string } }) => s.workload.name === "web").id;
-    await done("session", "close", first);
+    const open = await sessions({ done });
+    assert.equal(open.length, 2);
+    await done("session", "close", open.find((one) => one.workload.name === "web")!.id);
     await until(
       "the other session has taken over",
       async () => (await curl()).stdout.startsWith("Hello"),
@@ -136,7 +134,7 @@ e2e(
   "svc survives the terminal: SIGHUP and the end of the caller's process group",
   async ({ box, done }) => {
     await done("teleport", "namespace", ns);
-    const { pid } = JSON.parse((await done("status", "-o", "json")).stdout);
+    const { pid } = await status({ done });
     await box.kill(pid, "HUP");
     assert.match((await box.run(["curl", "-sS", "http://sample-project-web/"])).stdout, /^Hello/);
     const groups = await box.sh(`for p in /proc/[0-9]*; do

@@ -1,6 +1,7 @@
 /** The network and the machine as they really are: servers move, laptops sleep, packets vanish. */
 import assert from "node:assert/strict";
 import { deployment, service } from "../cluster/mod.ts";
+import { sessions, status } from "./facts.ts";
 import { until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
 
@@ -8,6 +9,15 @@ const ns = "sample-project";
 const web = "http://sample-project-web.sample-project/";
 
 const get = ({ box }: Scene, url = web) => box.run(["curl", "-sS", "-m", "20", url]);
+
+/** Connections to the Service work, from some attempt within `ms` on. */
+async function works(scene: Scene, ms: number, url = web, hello = "Hello"): Promise<void> {
+  await until(
+    `${url} answers`,
+    async () => (await get(scene, url)).stdout.startsWith(hello),
+    ms,
+  );
+}
 
 /** A service made now is seen by the session: its watches live. */
 async function watchesLive(scene: Scene, name: string): Promise<void> {
@@ -17,11 +27,7 @@ async function watchesLive(scene: Scene, name: string): Promise<void> {
       service(ns, name, name, [{ name: "http", port: 80, targetPort: "http" }]),
     ],
   });
-  await until(
-    `${name} is reachable`,
-    async () => (await get(scene, `http://${name}/`)).stdout.startsWith(`Hello from ${name}-`),
-    40_000,
-  );
+  await works(scene, 40_000, `http://${name}/`, `Hello from ${name}-`);
 }
 
 e2e("the API server restarts at another address: the kubeconfig is followed", async (scene) => {
@@ -29,15 +35,10 @@ e2e("the API server restarts at another address: the kubeconfig is followed", as
   await done("teleport", "namespace", ns);
   assert.match((await get(scene)).stdout, /^Hello/);
   await cluster.control.restart({ newPort: true, downMs: 500 });
-  await until(
-    "the next connection works",
-    async () => (await get(scene)).stdout.startsWith("Hello"),
-    40_000,
-  );
+  await works(scene, 40_000);
   await watchesLive(scene, "moved");
   await until("the session says that its cluster is reachable", async () => {
-    const { sessions } = JSON.parse((await done("session", "list", "-o", "json")).stdout);
-    return sessions[0].cluster.reachable;
+    return (await sessions(scene))[0]!.cluster.reachable;
   }, 30_000);
   await done("session", "close");
 });
@@ -48,11 +49,7 @@ e2e("a kubeconfig that is broken for a while changes nothing", async (scene) => 
   const good = await Deno.readTextFile(cluster.kubeconfig);
   await Deno.writeTextFile(cluster.kubeconfig, "clusters: [");
   await cluster.control.drop({ what: "all" });
-  await until(
-    "the next connection works",
-    async () => (await get(scene)).stdout.startsWith("Hello"),
-    40_000,
-  );
+  await works(scene, 40_000);
   await Deno.writeTextFile(cluster.kubeconfig, good);
   await done("session", "close");
 });
@@ -63,7 +60,7 @@ e2e(
     const { box, cluster, done } = scene;
     await done("teleport", "namespace", ns);
     assert.match((await get(scene)).stdout, /^Hello/);
-    const { pid } = JSON.parse((await done("status", "-o", "json")).stdout);
+    const { pid } = await status(scene);
     await box.kill(pid, "STOP");
     await cluster.control.drop({ what: "all" });
     await cluster.control.rollout({ namespace: ns, deployment: "web" });
@@ -88,11 +85,7 @@ e2e(
     const held = scene.box.run(["curl", "-sS", "-m", "40", web]);
     await new Promise((resolve) => setTimeout(resolve, 5_000)); // the outage itself
     await cluster.control.freeze({ frozen: false });
-    await until(
-      "the next connection works",
-      async () => (await get(scene)).stdout.startsWith("Hello"),
-      20_000,
-    );
+    await works(scene, 20_000);
     assert.ok(performance.now() - started < 25_000);
     await held;
     await done("session", "close");

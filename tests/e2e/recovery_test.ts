@@ -1,13 +1,35 @@
 /** Whatever dies, and whatever others do to the hosts file: it comes back exactly. */
 import assert from "node:assert/strict";
+import { status } from "./facts.ts";
 import { CZCTL, until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
 
 const ns = "sample-project";
 
-async function pids({ done }: Scene): Promise<{ svc: number; helper: number }> {
-  const status = JSON.parse((await done("status", "-o", "json")).stdout);
-  return { svc: status.pid, helper: status.helper.pid };
+async function pids(scene: Scene): Promise<{ svc: number; helper: number | undefined }> {
+  const { pid, helper } = await status(scene);
+  return { svc: pid, helper: helper.pid };
+}
+
+/** kill -9 of svc and helper in one go: neither can clean up after the other. */
+async function killBoth(scene: Scene): Promise<void> {
+  const { svc, helper } = await pids(scene);
+  assert.ok(helper !== undefined, "the helper runs");
+  await scene.box.run(["sh", "-c", `kill -9 ${svc} ${helper}`]);
+}
+
+/** Ends the helper alone, and waits until another one has put the block back. */
+async function withoutHelper(scene: Scene, signal: "KILL" | "TERM"): Promise<void> {
+  const { box } = scene;
+  const block = await box.hostsText();
+  const { helper } = await pids(scene);
+  assert.ok(helper !== undefined, "the helper runs");
+  await box.kill(helper, signal);
+  await until("another helper runs", async () => {
+    const now = (await pids(scene)).helper;
+    return now !== undefined && now !== helper;
+  });
+  await until("the block is there", async () => await box.hostsText() === block);
 }
 
 async function asBefore({ box, hostsBefore }: Scene): Promise<void> {
@@ -42,8 +64,7 @@ for (const mount of ["file", "bind"] as const) {
     async (scene) => {
       const { box, done, czctl } = scene;
       await done("teleport", "deployment", "web", "-n", ns, "-f", "env.sh");
-      const { svc, helper } = await pids(scene);
-      await box.run(["sh", "-c", `kill -9 ${svc} ${helper}`]);
+      await killBoth(scene);
       await until("both are gone", async () => (await box.pidsOf("czfwd")).length === 0);
       assert.match(await box.hostsText(), /czctl begin/);
       const said = await czctl("doctor");
@@ -60,8 +81,7 @@ for (const mount of ["file", "bind"] as const) {
 
       // Once more without doctor: any command will do.
       await done("teleport", "deployment", "web", "-n", ns, "-f", "env.sh");
-      const again = await pids(scene);
-      await box.run(["sh", "-c", `kill -9 ${again.svc} ${again.helper}`]);
+      await killBoth(scene);
       await done("status");
       await asBefore(scene);
       assert.equal((await box.sh("ls env.sh")).code, 2);
@@ -72,8 +92,7 @@ for (const mount of ["file", "bind"] as const) {
   e2e(`kill -9 of both (${mount}), and the next command opens a session`, async (scene) => {
     const { box, done } = scene;
     await done("teleport", "namespace", ns);
-    const { svc, helper } = await pids(scene);
-    await box.run(["sh", "-c", `kill -9 ${svc} ${helper}`]);
+    await killBoth(scene);
     await done("teleport", "namespace", ns);
     assert.match((await box.run(["curl", "-sS", "http://sample-project-web/"])).stdout, /^Hello/);
     assert.equal((await box.hostsText()).match(/czctl begin/g)?.length, 1);
@@ -89,30 +108,17 @@ for (const mount of ["file", "bind"] as const) {
 e2e("kill -9 of the helper: svc starts another, names and tunnels stay", async (scene) => {
   const { box, done } = scene;
   await done("teleport", "namespace", ns);
-  const before = await pids(scene);
-  const block = await box.hostsText();
-  await box.kill(before.helper, "KILL");
-  await until("another helper runs", async () => {
-    const now = await pids(scene);
-    return now.helper !== undefined && now.helper !== before.helper;
-  });
-  assert.equal((await pids(scene)).svc, before.svc);
-  await until("the block is there", async () => await box.hostsText() === block);
+  const { svc } = await pids(scene);
+  await withoutHelper(scene, "KILL");
+  assert.equal((await pids(scene)).svc, svc);
   assert.match((await box.run(["curl", "-sS", "http://sample-project-web/"])).stdout, /^Hello/);
   await done("session", "close");
 });
 
 e2e("SIGTERM of the helper alone: the block comes back", async (scene) => {
-  const { box, done } = scene;
+  const { done } = scene;
   await done("teleport", "namespace", ns);
-  const block = await box.hostsText();
-  const { helper } = await pids(scene);
-  await box.kill(helper, "TERM");
-  await until("another helper runs", async () => {
-    const now = (await pids(scene)).helper;
-    return now !== undefined && now !== helper;
-  });
-  await until("the block is there", async () => await box.hostsText() === block);
+  await withoutHelper(scene, "TERM");
   await done("session", "close");
 });
 
@@ -156,14 +162,12 @@ e2e(
   async (scene) => {
     const { box, cluster, done } = scene;
     await done("start");
-    const { pid } = JSON.parse((await done("status", "-o", "json")).stdout);
+    const { pid } = await status(scene);
     await cluster.control.hang({ hung: true });
     const opening = box.start([CZCTL, "teleport", "namespace", ns], {
       env: { KUBECONFIG: cluster.kubeconfig },
     });
-    await until("it is opening", async () => {
-      return JSON.parse((await done("status", "-o", "json")).stdout).opening === 1;
-    });
+    await until("it is opening", async () => (await status(scene)).opening === 1);
     await box.kill(pid, "TERM");
     await until("svc has ended", async () => (await box.pidsOf("czfwd")).length === 0, 5_000);
     assert.notEqual((await opening.output()).code, 0);

@@ -1,5 +1,6 @@
 /** Root once: `czctl start` through sudo, then sessions of an ordinary user without it. */
 import assert from "node:assert/strict";
+import { status } from "./facts.ts";
 import { until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
 import { USER, withUser } from "./user.ts";
@@ -27,7 +28,7 @@ e2e(
     await done("teleport", "namespace", ns, "--context", "token");
     const curl = await box.sh("curl -sS -m 10 http://sample-project-web.sample-project/");
     assert.match(curl.stdout, /^Hello from web-/, curl.stderr);
-    const { helper } = JSON.parse((await done("status", "-o", "json")).stdout);
+    const { helper } = await status({ done });
     assert.equal(helper.state, "running");
     assert.equal((await box.sh(`stat -c %U /proc/${helper.pid}`)).stdout, "root\n");
     await done("session", "close", "--all");
