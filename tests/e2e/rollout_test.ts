@@ -1,11 +1,17 @@
 /** A rolling restart of a Deployment of three pods, under steady load, through the compiled binary. */
 import assert from "node:assert/strict";
-import { deployment, service } from "../cluster/mod.ts";
+import { deployment, GRACEFUL, service } from "../cluster/mod.ts";
+import { until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
 
 const ns = "sample-project";
 const objects = [
-  deployment(ns, "steady", { replicas: 3, programs: ["http=8080"], ports: { http: 8080 } }),
+  deployment(ns, "steady", {
+    replicas: 3,
+    programs: ["http=8080"],
+    ports: { http: 8080 },
+    graceSeconds: GRACEFUL.maxGraceMs / 1000,
+  }),
   service(ns, "steady", "steady", [{ name: "http", port: 80, targetPort: "http" }]),
 ];
 
@@ -61,6 +67,7 @@ for (const mode of ["one connection per request", "keep-alive"]) {
       assert.equal(result.answered + result.failed.length, result.asked);
       await done("session", "close");
     },
+    { timings: GRACEFUL },
   );
 }
 
@@ -70,12 +77,11 @@ e2e(
     await cluster.control.apply({ objects });
     await done("teleport", "namespace", ns);
     await cluster.control.scale({ namespace: ns, name: "steady", replicas: 0 });
-    const deadline = performance.now() + 10_000;
-    const left = async () =>
-      (await cluster.control.pods()).filter((pod) => pod.name.startsWith("steady-")).length;
-    while (await left() > 0 && performance.now() < deadline) {
-      await new Promise((r) => setTimeout(r, 50));
-    }
+    await until(
+      "no pod is left",
+      async () => !(await cluster.control.pods()).some((pod) => pod.name.startsWith("steady-")),
+      10_000,
+    );
     const held = box.run(["curl", "-sS", "-m", "20", "-w", " %{time_total}", "http://steady/"]);
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await cluster.control.scale({ namespace: ns, name: "steady", replicas: 1 });
