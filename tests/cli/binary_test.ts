@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { parse } from "yaml";
 import { checkedBase } from "../../scripts/compile.ts";
 import { binary, czctl, ROOT } from "./binary.ts";
-import { withFolder } from "./fakes.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const COMMANDS = [
   "start",

@@ -2,14 +2,8 @@ import assert from "node:assert/strict";
 import { runCommandLine } from "../../src/cli/main.ts";
 import { readCommandLine } from "../../src/cli/grammar.ts";
 import type { SessionInfo } from "../../src/model/control.ts";
-import {
-  eventBody,
-  fakeContext,
-  fakeSession,
-  fakeStatus,
-  withControlServer,
-  withFolder,
-} from "./fakes.ts";
+import { eventBody, fakeContext, fakeSession, fakeStatus, withControlServer } from "./fakes.ts";
+import { withFolder } from "../temp_folder.ts";
 
 async function run(line: string, home: string) {
   const { args, program } = readCommandLine(line.split(" "));

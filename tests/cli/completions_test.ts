@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { candidates } from "../../src/cli/completions/complete.ts";
 import { completionScript } from "../../src/cli/completions/scripts.ts";
 import type { Sources } from "../../src/cli/completions/sources.ts";
-import { fakeContext, withFolder } from "./fakes.ts";
+import { fakeContext } from "./fakes.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const asked: string[] = [];
 const sources = (): Sources => ({

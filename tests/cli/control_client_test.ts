@@ -3,7 +3,8 @@ import { ControlClient, NotRunning } from "../../src/cli/control_client.ts";
 import type { ControlEvent, TeleportRequest } from "../../src/model/control.ts";
 import { CzctlError } from "../../src/model/errors.ts";
 import { statePaths } from "../../src/platform/paths.ts";
-import { eventBody, fakeSession, fakeStatus, withControlServer, withFolder } from "./fakes.ts";
+import { eventBody, fakeSession, fakeStatus, withControlServer } from "./fakes.ts";
+import { withFolder } from "../temp_folder.ts";
 
 function client(home: string, over: { answerMs?: number; silenceMs?: number } = {}) {
   return new ControlClient({ socket: statePaths(home).socket, version: "0.0.0-dev", ...over });

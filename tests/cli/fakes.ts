@@ -3,6 +3,7 @@ import type { CliContext } from "../../src/cli/context.ts";
 import { Printer } from "../../src/cli/printer.ts";
 import type { Terminal } from "../../src/cli/terminal.ts";
 import { statePaths } from "../../src/platform/paths.ts";
+import { withFolder } from "../temp_folder.ts";
 
 /** A terminal that remembers what was written to it. */
 export class FakeTerminal implements Terminal {
@@ -87,16 +88,6 @@ export function fakeStatus(over: Partial<StatusInfo> = {}): StatusInfo {
     sessions: [],
     ...over,
   };
-}
-
-/** A folder that is removed afterwards. */
-export async function withFolder(act: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "czctl-test-" });
-  try {
-    await act(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 /** A real HTTP server on the control socket of a home folder. */

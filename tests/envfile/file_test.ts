@@ -9,18 +9,10 @@ import {
 } from "../../src/envfile/file.ts";
 import { CzctlError } from "../../src/model/errors.ts";
 import { run } from "./shells.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const listing = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 async function refused(path: string, options: ClaimOptions, reason: RegExp, hint?: RegExp) {
   await assert.rejects(EnvFile.claim(path, options), (error) => {

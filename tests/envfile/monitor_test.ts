@@ -5,6 +5,7 @@ import { EnvMonitor, type EnvMonitorOptions } from "../../src/envfile/monitor.ts
 import type { EnvFileInfo } from "../../src/model/control.ts";
 import { CzctlError } from "../../src/model/errors.ts";
 import { MemoryObjects, webDeployment, webPod } from "./memory_objects.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const workload = { kind: "deployment", name: "web", namespace: "shop" } as const;
 
@@ -246,8 +247,7 @@ Deno.test("EnvMonitor leaves a record from which another process can clean up", 
 });
 
 Deno.test("--on-change runs after a refresh, in the user's folder, never twice at once", async () => {
-  const work = await Deno.makeTempDir();
-  try {
+  await withFolder(async (work) => {
     await withMonitor(async ({ objects, path, monitor }) => {
       await monitor.start();
       const log = join(work, "log");
@@ -270,7 +270,5 @@ Deno.test("--on-change runs after a refresh, in the user's folder, never twice a
         env: { PATH: Deno.env.get("PATH")!, SHELL: "/bin/sh" },
       },
     });
-  } finally {
-    await Deno.remove(work, { recursive: true });
-  }
+  });
 });

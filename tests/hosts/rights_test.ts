@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { BINARY, binaryIsThere } from "./support/machine.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const PROGRAM = new URL("./support/rights_program.ts", import.meta.url).pathname;
 const COMPILE = new URL("../../scripts/compile.ts", import.meta.url).pathname;
@@ -11,8 +12,7 @@ Deno.test({
   name: "the helper has given up whatever it does not need",
   ignore: !binaryIsThere(),
   fn: async () => {
-    const folder = await Deno.makeTempDir({ prefix: "czctl-rights-" });
-    try {
+    await withFolder(async (folder) => {
       // The same permissions as the product's, from where they are written down.
       const flags = [...(await Deno.readTextFile(COMPILE)).matchAll(FLAGS)].map(([, flag]) =>
         flag!
@@ -45,9 +45,7 @@ Deno.test({
         umask: 0o077,
         cwd: "/",
       });
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    });
   },
 });
 

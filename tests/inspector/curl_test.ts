@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { curlCommand, quote } from "../../src/inspector/curl.ts";
 import type { BodyJson, HeaderJson } from "../../src/inspector/request_json.ts";
 import { MASK } from "../../src/inspector/secrets.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const NO_BODY: BodyJson = { size: 0, kept: 0, truncated: false, complete: true };
 
@@ -104,7 +105,6 @@ Deno.test("curlCommand() never puts a control character into the paste buffer", 
 });
 
 Deno.test("curlCommand() is read by real shells as the words that were meant, whatever they hold", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "czctl-curl-" });
   // A word beginning with "@" or "-" would name a file or an option to curl.
   const special = fc.constantFrom(
     "'",
@@ -127,7 +127,7 @@ Deno.test("curlCommand() is read by real shells as the words that were meant, wh
   );
   const text = fc.array(fc.oneof(special, fc.string({ maxLength: 4 })), { maxLength: 6 })
     .map((parts) => parts.join(""));
-  try {
+  await withFolder(async (folder) => {
     for (const shell of await shells()) {
       await fc.assert(
         fc.asyncProperty(
@@ -165,14 +165,11 @@ Deno.test("curlCommand() is read by real shells as the words that were meant, wh
     const left = [];
     for await (const entry of Deno.readDir(folder)) left.push(entry.name);
     assert.deepEqual(left, [], "nothing was run");
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("curlCommand() sends bytes that are no text, and forms without a type, as they were", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "czctl-curl-" });
-  try {
+  await withFolder(async (folder) => {
     const bytes = new Uint8Array([0, 1, 255, 27, 91, 10]);
     const base64 = Buffer.from(bytes).toString("base64");
     const { command: line } = command({
@@ -182,9 +179,7 @@ Deno.test("curlCommand() sends bytes that are no text, and forms without a type,
     const { words, stdin } = await run("/bin/sh", line, folder);
     assert.deepEqual(new Uint8Array(stdin), bytes);
     assert.ok(words.includes("Content-Type:"));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("quote() quotes what zsh would take for a command's path", () => {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { findProgram } from "../../src/platform/exec.ts";
+import { withFolder } from "../temp_folder.ts";
 
 Deno.test("findProgram never takes a program of the working folder by its bare name", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+  await withFolder(async (folder) => {
     const path = join(folder, "my-login");
     await Deno.writeTextFile(path, "#!/bin/sh\n", { mode: 0o755 });
     const find = (command: string, PATH: string) => findProgram(command, { PATH }, folder);
@@ -16,7 +16,5 @@ Deno.test("findProgram never takes a program of the working folder by its bare n
     }
     // With a slash it is a path, meant as such.
     assert.equal(await find("./my-login", ""), path);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });

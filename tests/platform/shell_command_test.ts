@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { startShell } from "../../src/platform/shell_command.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const PATH = Deno.env.get("PATH")!;
 
 Deno.test("startShell: stopping it also stops what it started", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
+  await withFolder(async (folder) => {
     // The second sleep ignores SIGTERM and its parent is gone: the group must get SIGKILL.
     const shell = startShell(
       "/bin/sh",
@@ -24,9 +24,7 @@ Deno.test("startShell: stopping it also stops what it started", async () => {
       }
       throw new Error(`${pid} still runs`);
     });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  });
 });
 
 Deno.test("startShell: a shell that does not exist is over at once", async () => {

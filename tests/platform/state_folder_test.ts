@@ -2,19 +2,19 @@ import assert from "node:assert/strict";
 import { CzctlError } from "../../src/model/errors.ts";
 import { statePaths } from "../../src/platform/paths.ts";
 import { checkStateFolder } from "../../src/platform/state_folder.ts";
+import { withFolder } from "../temp_folder.ts";
 
-async function refusal(prepare: (home: string) => Promise<void>): Promise<string | undefined> {
-  const home = await Deno.makeTempDir({ prefix: "czctl-test-" });
-  try {
-    await prepare(home);
-    checkStateFolder(statePaths(home));
-    return undefined;
-  } catch (error) {
-    assert.ok(error instanceof CzctlError && error.hint !== undefined, String(error));
-    return `${error.message}; ${error.hint}`.replaceAll(home, "~");
-  } finally {
-    await Deno.remove(home, { recursive: true });
-  }
+function refusal(prepare: (home: string) => Promise<void>): Promise<string | undefined> {
+  return withFolder(async (home) => {
+    try {
+      await prepare(home);
+      checkStateFolder(statePaths(home));
+      return undefined;
+    } catch (error) {
+      assert.ok(error instanceof CzctlError && error.hint !== undefined, String(error));
+      return `${error.message}; ${error.hint}`.replaceAll(home, "~");
+    }
+  });
 }
 
 Deno.test("checkStateFolder() takes a folder that is there, and one that is not", async () => {

@@ -1,14 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { tail } from "../../src/platform/tail.ts";
+import { withFolder } from "../temp_folder.ts";
 
-async function withFile(act: (path: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "czctl-test-" });
-  try {
-    await act(join(folder, "log"));
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+function withFile(act: (path: string) => Promise<void>): Promise<void> {
+  return withFolder((folder) => act(join(folder, "log")));
 }
 
 async function all(path: string, lines: number): Promise<string[]> {

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { renderEnvironment } from "../../src/envfile/render.ts";
 import { shellVerdict } from "../../src/envfile/shell_names.ts";
 import { run, type Shell, shells } from "../envfile/shells.ts";
+import { withFolder } from "../temp_folder.ts";
 
 /** Any map of legal names to any text, rendered, sourced by real shells, read back equal. */
 
@@ -53,15 +54,6 @@ function expected(shell: Shell, variables: ReadonlyMap<string, string>): Map<str
     const verdict = shellVerdict(name, value);
     return verdict.ok && (verdict.zsh || !shell.name.startsWith("zsh"));
   }));
-}
-
-async function withFolder(use: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await use(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 }
 
 const listing = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();

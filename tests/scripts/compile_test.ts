@@ -5,6 +5,7 @@ import { deflateRawSync } from "node:zlib";
 import { baseBinary, type BaseOptions, disarm, stripProgram } from "../../scripts/base_binary.ts";
 import { BuildError } from "../../scripts/build_error.ts";
 import { unzipSingle } from "../../scripts/unzip.ts";
+import { withFolder } from "../temp_folder.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -12,15 +13,6 @@ const bytes = (content: string) => new TextEncoder().encode(content);
 const sha256 = (content: Uint8Array) => createHash("sha256").update(content).digest("hex");
 const ICU = "ICU_TIMEZONE_FILES_DIR\0..\0ICU_DATA\0..NODE_ICU_DATA)";
 const ARMED = bytes(`\x7fELF..SSLKEYLOGFILE..SSLKEYLOGFILE..${ICU}`);
-
-async function withFolder(act: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "czctl-test-" });
-  try {
-    await act(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 function options(folder: string, over: Partial<BaseOptions> = {}): BaseOptions {
   return {

@@ -1,19 +1,11 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { withFolder } from "../temp_folder.ts";
 
 const INSTALL = new URL("../../scripts/install", import.meta.url).pathname;
 const PROGRAM = "#!/bin/sh\necho czctl 1.2.3\n";
 const SUM = createHash("sha256").update(PROGRAM).digest("hex");
-
-async function withFolder(act: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "czctl-test-" });
-  try {
-    await act(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-}
 
 async function install(prefix: string, source: string) {
   const { code, stdout, stderr } = await new Deno.Command("sh", {
