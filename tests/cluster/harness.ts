@@ -2,20 +2,11 @@
 import { Buffer } from "node:buffer";
 import type { Cluster } from "./mod.ts";
 import type { ClientOptions } from "./spdy_client.ts";
+import { until } from "../until.ts";
 
 /** Waits for a condition, asking every few ms. Throws after the deadline, with `what`. */
-export async function eventually<T>(
-  what: string,
-  ask: () => Promise<T | undefined | false> | T | undefined | false,
-  timeoutMs = 5_000,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined && answer !== false) return answer;
-    if (performance.now() > deadline) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+export function eventually<T>(what: string, ask: () => T | Promise<T>, timeoutMs = 5_000) {
+  return until(what, ask, timeoutMs);
 }
 
 /** Credentials of a context of the generated kubeconfig. */

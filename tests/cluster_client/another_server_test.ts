@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { openCluster } from "../../src/cluster/cluster.ts";
 import { silentLogger } from "../../src/model/log.ts";
 import { systemClock } from "../../src/platform/clock.ts";
-import { SERVICES, SLICES, TestApi, until } from "./api_server.ts";
+import { SERVICES, SLICES, TestApi } from "./api_server.ts";
+import { until } from "../until.ts";
 
 /** A server with one Service. */
 async function server(name: string): Promise<TestApi> {

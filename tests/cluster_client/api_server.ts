@@ -297,15 +297,6 @@ export class TestApi {
   }
 }
 
-/** Waits for a condition, 10 s at most. */
-export async function until(what: string, condition: () => boolean, deadlineMs = 10_000) {
-  const end = performance.now() + deadlineMs;
-  while (!condition()) {
-    if (performance.now() > end) throw new Error(`Waited ${deadlineMs} ms in vain for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-}
-
 const RECORDINGS = new URL("../testdata/recordings/", import.meta.url);
 
 /** One recorded watch, event by event. */

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { pickSlice } from "../../src/cluster/endpoint_slice.ts";
 import { ServiceIndex } from "../../src/cluster/service_index.ts";
 import { systemClock } from "../../src/platform/clock.ts";
-import { type Raw, SERVICES, SLICES, TestApi, until } from "./api_server.ts";
+import { type Raw, SERVICES, SLICES, TestApi } from "./api_server.ts";
+import { until } from "../until.ts";
 
 const namespace = "sample-project";
 

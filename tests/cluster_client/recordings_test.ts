@@ -8,8 +8,8 @@ import {
   SERVICES,
   SLICES,
   TestApi,
-  until,
 } from "./api_server.ts";
+import { until } from "../until.ts";
 
 /**
  * The recorded rollout, scaling, port edit, deletion of all pods and deletion

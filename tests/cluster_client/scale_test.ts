@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { PODS, SERVICES, SLICES, TestApi, until } from "./api_server.ts";
+import { PODS, SERVICES, SLICES, TestApi } from "./api_server.ts";
+import { until } from "../until.ts";
 
 Deno.test("1,000 Services with 10,000 pods: quick, in few requests, and no pod is asked for", async () => {
   const api = await TestApi.start();

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import type { Cluster } from "../../src/cluster/cluster.ts";
 import { systemClock } from "../../src/platform/clock.ts";
-import { type Raw, SERVICES, SLICES, TestApi, until } from "./api_server.ts";
+import { type Raw, SERVICES, SLICES, TestApi } from "./api_server.ts";
 import { FakeClock } from "./fake_clock.ts";
+import { until } from "../until.ts";
 
 function service(name: string, port = 80): Raw {
   return {

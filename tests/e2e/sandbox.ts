@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { until as soon } from "../until.ts";
 
 /** The compiled binary under test. */
 export const CZCTL = join(import.meta.dirname!, "..", "..", "dist", "czctl");
@@ -245,9 +246,6 @@ export async function until(
   condition: () => boolean | Promise<boolean>,
   ms = 15_000,
 ): Promise<void> {
-  const deadline = performance.now() + ms;
-  while (!(await condition())) {
-    if (performance.now() > deadline) throw new Error(`Not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  // Most conditions start a program.
+  await soon(what, condition, ms, 50);
 }

@@ -4,6 +4,7 @@ import { openCluster } from "../../src/cluster/cluster.ts";
 import { computeEnvironment } from "../../src/envfile/compute.ts";
 import { EnvFile } from "../../src/envfile/file.ts";
 import { EnvMonitor } from "../../src/envfile/monitor.ts";
+import type { WorkloadRef } from "../../src/model/control.ts";
 import { silentLogger } from "../../src/model/log.ts";
 import type { ObjectSource } from "../../src/model/objects.ts";
 import { systemClock } from "../../src/platform/clock.ts";
@@ -15,6 +16,8 @@ import {
   secret,
   startCluster,
 } from "../cluster/mod.ts";
+import { withFolder } from "../temp_folder.ts";
+import { until } from "../until.ts";
 
 /** The env file room with the cluster room's objects, over HTTPS. */
 
@@ -40,6 +43,25 @@ async function withObjects(
   } finally {
     await opened.close();
   }
+}
+
+/** Runs `act` while the env file of the workload is kept, in a folder of its own. */
+function monitored(
+  objects: ObjectSource,
+  of: WorkloadRef,
+  act: (path: string, monitor: EnvMonitor) => Promise<void>,
+): Promise<void> {
+  return withFolder(async (folder) => {
+    const path = join(folder, "env.sh");
+    const file = await EnvFile.claim(path, { cwd: folder });
+    const monitor = new EnvMonitor({ objects, workload: of, file, format: "sh" });
+    try {
+      await monitor.start();
+      await act(path, monitor);
+    } finally {
+      assert.deepEqual(await monitor.close(), { removed: true });
+    }
+  });
 }
 
 /** Waits until the file holds a line; fails after `ms`. */
@@ -97,7 +119,6 @@ Deno.test("computeEnvironment over the API: the guide's workload, as its pod has
 
 Deno.test("EnvMonitor over the API: live edits, a rollout, deletion and return, each within a second", async () => {
   await using cluster = await startCluster();
-  const folder = await Deno.makeTempDir();
   const web = (level: string) =>
     deployment(NAMESPACE, "live", {
       programs: ["http=8080"],
@@ -115,15 +136,7 @@ Deno.test("EnvMonitor over the API: live edits, a rollout, deletion and return, 
     ],
   });
   await withObjects(cluster, "admin", async (objects) => {
-    const path = join(folder, "env.sh");
-    const monitor = new EnvMonitor({
-      objects,
-      workload: { ...workload, name: "live" },
-      file: await EnvFile.claim(path, { cwd: folder }),
-      format: "sh",
-    });
-    try {
-      await monitor.start();
+    await monitored(objects, { ...workload, name: "live" }, async (path, monitor) => {
       await line(path, "export COLOUR='blue'");
       await cluster.control.apply({ objects: [configMap(NAMESPACE, "live", { colour: "red" })] });
       await line(path, "export COLOUR='red'");
@@ -137,18 +150,15 @@ Deno.test("EnvMonitor over the API: live edits, a rollout, deletion and return, 
       await cluster.control.apply({ objects: [configMap(NAMESPACE, "live", { colour: "green" })] });
       await line(path, "export COLOUR='green'", 5000);
       await cluster.control.remove({ resource: "deployments", namespace: NAMESPACE, name: "live" });
-      const end = performance.now() + 5000;
-      while (!monitor.info.reason?.includes("Cannot find deployment")) {
-        assert.ok(performance.now() < end, `${monitor.info.reason}`);
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+      await until(
+        "the missing deployment is named",
+        () => monitor.info.reason?.includes("Cannot find deployment"),
+        5000,
+      );
       await line(path, "export LEVEL='2'");
       await cluster.control.apply({ objects: [web("3")] });
       await line(path, "export LEVEL='3'");
-    } finally {
-      assert.deepEqual(await monitor.close(), { removed: true });
-      await Deno.remove(folder, { recursive: true });
-    }
+    });
   });
 });
 
@@ -168,18 +178,10 @@ Deno.test("computeEnvironment over the API: rights that are missing are named", 
     const { variables } = await computeEnvironment({ objects, workload });
     assert.equal(variables.get("DB_PASSWORD"), "p@ss'word");
     // They do not include watching: a change is seen by reading again.
-    const folder = await Deno.makeTempDir();
-    const path = join(folder, "env.sh");
-    const file = await EnvFile.claim(path, { cwd: folder });
-    const monitor = new EnvMonitor({ objects, workload, file, format: "sh" });
-    try {
-      await monitor.start();
+    await monitored(objects, workload, async (path) => {
       const edit = configMap(NAMESPACE, "core-config", { LOG_LEVEL: "debug" });
       await cluster.control.apply({ objects: [edit] });
       await line(path, "export LOG_LEVEL='debug'", 10_000);
-    } finally {
-      await monitor.close();
-      await Deno.remove(folder, { recursive: true });
-    }
+    });
   });
 });

@@ -6,6 +6,7 @@ import type { EnvFileInfo } from "../../src/model/control.ts";
 import { CzctlError } from "../../src/model/errors.ts";
 import { MemoryObjects, webDeployment, webPod } from "./memory_objects.ts";
 import { withFolder } from "../temp_folder.ts";
+import { until } from "../until.ts";
 
 const workload = { kind: "deployment", name: "web", namespace: "shop" } as const;
 
@@ -72,15 +73,6 @@ const secret = (password: string) => ({
 const content = (level: string, colour: string, password: string) =>
   `export COLOUR='${colour}'\nexport LEVEL='${level}'\nexport PASSWORD='${password}'\n`;
 
-/** Waits until `probe` is true; fails after `ms`. */
-async function until(probe: () => Promise<boolean> | boolean, what: string, ms = 5000) {
-  const end = performance.now() + ms;
-  while (!await probe()) {
-    assert.ok(performance.now() < end, `not within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
-
 const holds = (path: string, text: string) => async () => await Deno.readTextFile(path) === text;
 
 Deno.test("EnvMonitor rewrites the file within a second of a ConfigMap's or Secret's change", async () => {
@@ -89,9 +81,9 @@ Deno.test("EnvMonitor rewrites the file within a second of a ConfigMap's or Secr
     assert.equal(await Deno.readTextFile(path), content("1", "blue", "hunter2"));
     assert.equal((await Deno.stat(path)).mode! & 0o777, 0o600);
     objects.put("configmaps", settings("red"));
-    await until(holds(path, content("1", "red", "hunter2")), "new ConfigMap", 1000);
+    await until("new ConfigMap", holds(path, content("1", "red", "hunter2")), 1000);
     objects.put("secrets", secret("swordfish"));
-    await until(holds(path, content("1", "red", "swordfish")), "new Secret", 1000);
+    await until("new Secret", holds(path, content("1", "red", "swordfish")), 1000);
     assert.deepEqual(monitor.info, { path, variables: 3, state: "watching" });
   });
 });
@@ -100,10 +92,10 @@ Deno.test("EnvMonitor follows a rollout that changes the environment", async () 
   await withMonitor(async ({ objects, path, monitor }) => {
     await monitor.start();
     objects.put("deployments", web("2"));
-    await until(holds(path, content("2", "blue", "hunter2")), "new template", 1000);
+    await until("new template", holds(path, content("2", "blue", "hunter2")), 1000);
     objects.put("pods", webPod(web("2"), "web-6e0-fghij"));
     objects.delete("pods", "shop", "web-5d9-abcde");
-    await until(holds(path, content("2", "blue", "hunter2")), "new pod", 1000);
+    await until("new pod", holds(path, content("2", "blue", "hunter2")), 1000);
   });
 });
 
@@ -113,13 +105,13 @@ Deno.test("EnvMonitor does not touch the file when nothing in it changes", async
     const before = await Deno.stat(path);
     const requests = objects.requests.length;
     for (let i = 0; i < 20; i++) objects.put("pods", webPod(web("1"), `web-5d9-pod${i}`));
-    await until(() => objects.requests.length > requests, "another look");
-    await until(() => monitor.info.state === "watching", "quiet");
+    await until("another look", () => objects.requests.length > requests, 5000);
+    await until("quiet", () => monitor.info.state === "watching", 5000);
     objects.put("secrets", {
       ...secret("hunter2"),
       metadata: { ...secret("").metadata, uid: "2" },
     });
-    await until(() => objects.requests.length > requests + 4, "and another");
+    await until("and another", () => objects.requests.length > requests + 4, 5000);
     const after = await Deno.stat(path);
     assert.equal(after.ino, before.ino);
     assert.equal(after.mtime?.getTime(), before.mtime?.getTime());
@@ -130,11 +122,15 @@ Deno.test("EnvMonitor survives the workload's deletion and return", async () => 
   await withMonitor(async ({ objects, path, monitor, states }) => {
     await monitor.start();
     objects.delete("deployments", "shop", "web");
-    await until(() => states.at(-1)?.reason?.includes("Cannot find") ?? false, "the loss is said");
+    await until(
+      "the loss is said",
+      () => states.at(-1)?.reason?.includes("Cannot find") ?? false,
+      5000,
+    );
     assert.equal(monitor.info.state, "watching");
     assert.equal(await Deno.readTextFile(path), content("1", "blue", "hunter2"));
     objects.put("deployments", web("3"));
-    await until(holds(path, content("3", "blue", "hunter2")), "back again", 1000);
+    await until("back again", holds(path, content("3", "blue", "hunter2")), 1000);
     assert.equal(monitor.info.reason, undefined);
     assert.equal(states.at(-1)?.reason, undefined);
   });
@@ -145,9 +141,9 @@ Deno.test("EnvMonitor waits for a ConfigMap that is newly referred to and missin
     await monitor.start();
     const next = webDeployment({ envFrom: [{ configMapRef: { name: "late" } }] });
     objects.put("deployments", next);
-    await until(() => states.at(-1)?.reason?.includes('ConfigMap "late"') ?? false, "named");
+    await until("named", () => states.at(-1)?.reason?.includes('ConfigMap "late"') ?? false, 5000);
     objects.put("configmaps", { metadata: { name: "late", namespace: "shop" }, data: { A: "1" } });
-    await until(holds(path, "export A='1'\n"), "found", 1000);
+    await until("found", holds(path, "export A='1'\n"), 1000);
     assert.equal(monitor.info.variables, 1);
   });
 });
@@ -156,7 +152,7 @@ Deno.test("EnvMonitor stops for a file that the user deletes, and never makes it
   await withMonitor(async ({ objects, path, monitor, states }) => {
     await monitor.start();
     await Deno.remove(path);
-    await until(() => states.at(-1)?.state === "stopped", "noticed without a change");
+    await until("noticed without a change", () => states.at(-1)?.state === "stopped", 5000);
     assert.equal(states.at(-1)?.reason, "it was deleted or renamed");
     objects.put("configmaps", settings("red"));
     assert.equal(objects.watches, 0);
@@ -169,7 +165,7 @@ Deno.test("EnvMonitor leaves a renamed file and its new name alone", async () =>
   await withMonitor(async ({ path, monitor, folder }) => {
     await monitor.start();
     await Deno.rename(path, join(folder, "mine.sh"));
-    await until(() => monitor.info.state === "stopped", "noticed");
+    await until("noticed", () => monitor.info.state === "stopped", 5000);
     assert.deepEqual(await monitor.close(), { removed: false });
     assert.deepEqual(Array.from(Deno.readDirSync(folder), ({ name }) => name), ["mine.sh"]);
   });
@@ -180,7 +176,7 @@ Deno.test("EnvMonitor neither overwrites nor removes a file the user has changed
     await monitor.start();
     await Deno.writeTextFile(path, "export MINE=1\n", { append: true });
     objects.put("configmaps", settings("red"));
-    await until(() => states.at(-1)?.state === "stopped", "noticed");
+    await until("noticed", () => states.at(-1)?.state === "stopped", 5000);
     const text = content("1", "blue", "hunter2") + "export MINE=1\n";
     assert.equal(await Deno.readTextFile(path), text);
     const result = await monitor.close();
@@ -215,10 +211,14 @@ Deno.test("EnvMonitor reads again and again where watching is forbidden", async 
   await withMonitor(async ({ objects, path, monitor }) => {
     await monitor.start();
     const made = objects.requests.length;
-    await until(() => objects.requests.length >= made * 2, "the first look of the other watches");
+    await until(
+      "the first look of the other watches",
+      () => objects.requests.length >= made * 2,
+      5000,
+    );
     const begun = performance.now();
     objects.put("secrets", secret("swordfish"));
-    await until(holds(path, content("1", "blue", "swordfish")), "polled", 8000);
+    await until("polled", holds(path, content("1", "blue", "swordfish")), 8000);
     assert.ok(performance.now() - begun > 2000, "it was not a watch that told");
   }, { prepare: (objects) => objects.denied.add("watch secrets") });
 });
@@ -228,10 +228,10 @@ Deno.test("EnvMonitor keeps the file while the cluster is out of reach and goes 
     await monitor.start();
     objects.unreachable = true;
     objects.put("configmaps", settings("red"));
-    await until(() => states.at(-1)?.reason?.includes("Cannot reach") ?? false, "said");
+    await until("said", () => states.at(-1)?.reason?.includes("Cannot reach") ?? false, 5000);
     assert.equal(await Deno.readTextFile(path), content("1", "blue", "hunter2"));
     objects.unreachable = false;
-    await until(holds(path, content("1", "red", "hunter2")), "caught up", 3000);
+    await until("caught up", holds(path, content("1", "red", "hunter2")), 3000);
   });
 });
 
@@ -239,7 +239,7 @@ Deno.test("EnvMonitor leaves a record from which another process can clean up", 
   await withMonitor(async ({ objects, path, monitor, file }) => {
     await monitor.start();
     objects.put("configmaps", settings("red"));
-    await until(holds(path, content("1", "red", "hunter2")), "rewritten", 1000);
+    await until("rewritten", holds(path, content("1", "red", "hunter2")), 1000);
     const record = JSON.parse(JSON.stringify(file.record));
     assert.deepEqual(await recoverEnvFile(record), { removed: true });
     assert.deepEqual(await recoverEnvFile(record), { removed: false });
@@ -253,12 +253,13 @@ Deno.test("--on-change runs after a refresh, in the user's folder, never twice a
       const log = join(work, "log");
       const read = async () => await Deno.readTextFile(log).catch(() => "");
       objects.put("configmaps", settings("red"));
-      await until(async () => await read() === `start red ${path}\n`, "first run");
+      await until("first run", async () => await read() === `start red ${path}\n`, 5000);
       // The first one still sleeps: it is stopped, then the next begins.
       objects.put("configmaps", settings("green"));
       await until(
-        async () => await read() === `start red ${path}\nstop red\nstart green ${path}\n`,
         "restarted",
+        async () => await read() === `start red ${path}\nstop red\nstart green ${path}\n`,
+        5000,
       );
       await monitor.close();
       assert.equal(await read(), `start red ${path}\nstop red\nstart green ${path}\nstop green\n`);

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import type { HostsEntry } from "../../src/model/hosts.ts";
 import { entry } from "./support/helper.ts";
 import { LineProcess } from "./support/line_process.ts";
-import { BINARY, binaryIsThere, Machine, until } from "./support/machine.ts";
+import { BINARY, binaryIsThere, Machine } from "./support/machine.ts";
 import { addUsers, COPY, DEMO, installCopy, STRANGER } from "./support/users.ts";
+import { until } from "../until.ts";
 
 const ignore = !Machine.available || !binaryIsThere();
 const HOSTS = "127.0.0.1\tlocalhost\r\n# mine \n10.0.0.5 db.mine";

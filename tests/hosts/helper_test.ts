@@ -1,7 +1,8 @@
 /** The helper of the compiled binary, run as root in a machine of its own. */
 import assert from "node:assert/strict";
 import { entry, SpokenHelper } from "./support/helper.ts";
-import { BINARY, binaryIsThere, Machine, until } from "./support/machine.ts";
+import { BINARY, binaryIsThere, Machine } from "./support/machine.ts";
+import { until } from "../until.ts";
 
 const ignore = !Machine.available || !binaryIsThere();
 const HOSTS = "127.0.0.1 localhost\n10.0.0.5 db.mine\n";

@@ -6,9 +6,10 @@ import { bodyJson } from "../../src/inspector/body_text.ts";
 import { emptyBody } from "../../src/inspector/exchange.ts";
 import { escapeLabel, metricsText } from "../../src/inspector/metrics.ts";
 import { isSecretHeader, MASK, maskTarget } from "../../src/inspector/secrets.ts";
-import { letIn, port, service, session, until, withInspector } from "./fixtures.ts";
+import { letIn, port, service, session, withInspector } from "./fixtures.ts";
 import { exchangeBytes, startRelay } from "./relay.ts";
 import type { Inspector } from "../../src/inspector/inspector.ts";
+import { until } from "../until.ts";
 
 const INFO = { namespace: "sample-project", service: "web", port: 80, pod: "web-1" };
 

@@ -80,18 +80,3 @@ export async function letIn(inspector: Inspector): Promise<{ cookie: string; hom
   if (answer.status !== 303 || !cookie || !home) throw new Error(`not let in: ${answer.status}`);
   return { cookie, home };
 }
-
-/** Waits until `probe` gives something true; throws after `ms`. */
-export async function until<T>(
-  what: string,
-  probe: () => T | Promise<T>,
-  ms = 5000,
-): Promise<NonNullable<T>> {
-  const end = Date.now() + ms;
-  while (true) {
-    const found = await probe();
-    if (found) return found as NonNullable<T>;
-    if (Date.now() > end) throw new Error(`Waited ${ms} ms in vain for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import type { SessionInfo } from "../../src/model/control.ts";
 import { type Browser, type Page, withBrowser } from "./browser.ts";
-import { port, service, session, until, withInspector } from "./fixtures.ts";
+import { port, service, session, withInspector } from "./fixtures.ts";
 import { exchangeBytes, startRelay } from "./relay.ts";
+import { until } from "../until.ts";
 
 /** Set to a folder to look at the page. */
 const SHOTS = Deno.env.get("CZCTL_SHOTS");

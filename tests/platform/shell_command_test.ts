@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { startShell } from "../../src/platform/shell_command.ts";
 import { withFolder } from "../temp_folder.ts";
+import { until } from "../until.ts";
 
 const PATH = Deno.env.get("PATH")!;
 
@@ -13,16 +14,19 @@ Deno.test("startShell: stopping it also stops what it started", async () => {
       "(trap '' TERM; exec sleep 600) & echo $! > pid.new; mv pid.new pid; wait",
       { cwd: folder, env: { PATH } },
     );
-    const pid = await eventually(async () => Number(await Deno.readTextFile(join(folder, "pid"))));
+    const pid = await until(
+      "it has told its pid",
+      () => Deno.readTextFile(join(folder, "pid")).then(Number, () => undefined),
+    );
     await shell.stop(200);
     assert.equal(await shell.done, 143);
-    await eventually(() => {
+    await until("it has ended", () => {
       try {
         Deno.kill(pid, "SIGCONT");
+        return false;
       } catch {
         return true;
       }
-      throw new Error(`${pid} still runs`);
     });
   });
 });
@@ -32,15 +36,3 @@ Deno.test("startShell: a shell that does not exist is over at once", async () =>
   assert.equal(await shell.done, -1);
   await shell.stop(1000);
 });
-
-async function eventually<T>(probe: () => T | Promise<T>): Promise<T> {
-  const end = performance.now() + 5000;
-  while (true) {
-    try {
-      return await probe();
-    } catch (error) {
-      if (performance.now() > end) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
-}

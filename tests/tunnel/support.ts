@@ -6,6 +6,7 @@ import { systemClock } from "../../src/platform/clock.ts";
 import { TunnelEngine, type TunnelEngineOptions } from "../../src/tunnel/engine.ts";
 import type { TunnelListener } from "../../src/tunnel/listener.ts";
 import { closeQuietly, Peer, type PeerOptions, text, writeAll } from "./peer.ts";
+import { until as soon } from "../until.ts";
 
 /** An endpoint of a pod, ready unless told otherwise. */
 export function endpoint(name: string, more: Partial<ServiceEndpoint> = {}): ServiceEndpoint {
@@ -218,11 +219,7 @@ export async function until(
   what: string,
   ms = 5000,
 ): Promise<void> {
-  const end = performance.now() + ms;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`waited ${ms} ms until ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
+  await soon(what, condition, ms, 5);
 }
 
 /** Waits until the value is above `from` and has not changed for `ms`. */

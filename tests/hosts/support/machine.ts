@@ -195,16 +195,3 @@ export function binaryIsThere(): boolean {
     return false;
   }
 }
-
-/** Waits until `check` holds; fails the test after `deadlineMs`. */
-export async function until(
-  what: string,
-  check: () => boolean | Promise<boolean>,
-  deadlineMs = 10_000,
-): Promise<void> {
-  const deadline = performance.now() + deadlineMs;
-  while (!(await check())) {
-    if (performance.now() > deadline) assert.fail(`not within ${deadlineMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
