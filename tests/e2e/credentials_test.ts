@@ -1,24 +1,11 @@
 /** Log-ins that change while a session is open, and who runs the programs that give them. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { deployment, service } from "../cluster/mod.ts";
 import { untilAnswer } from "./facts.ts";
 import { until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
+import { follows, ns, shop } from "./shop.ts";
 import { UID, USER, withUser } from "./user.ts";
-
-const ns = "shop";
-const web = (name: string) =>
-  service(ns, name, "web", [{ name: "http", port: 80, targetPort: 8080 }]);
-const fixtures = [
-  deployment(ns, "web", { programs: ["http=8080"], ports: { http: 8080 } }),
-  web("web"),
-];
-
-async function follows({ cluster, box }: Scene, name: string): Promise<void> {
-  await cluster.control.apply({ objects: [web(name)] });
-  await untilAnswer(box, `http://${name}.${ns}/`, /^Hello from web-/, 30_000);
-}
 
 /** The token the cluster's exec plugin would give now. */
 async function currentToken({ cluster }: Scene): Promise<string> {
@@ -54,11 +41,11 @@ EOF
   await cluster.control.rotateExec({ user: "exec-user", revoke: true });
   await box.sh(`cp ${credential} ${who}/credential.json`);
   await cluster.control.cutWatches({});
-  await follows(scene, "after-a-new-token");
+  await follows(scene, "after-a-new-token", 30_000);
   await until("the plugin was run again", async () => (await calls()).length > before);
   for (const call of await calls()) assert.equal(call, `${UID} ${UID} ${who} typed here`);
   await me.done("stop");
-}, { fixtures, programs: ["sudo"] });
+}, { fixtures: shop, programs: ["sudo"] });
 
 e2e("a token file that rotates, and a pod's service account", async (scene) => {
   const { box, cluster } = scene;
@@ -91,7 +78,7 @@ e2e("a token file that rotates, and a pod's service account", async (scene) => {
     join(box.home, "kubeconfig"),
   );
   await rotate(tokenFile);
-  await follows(scene, "after-a-new-token");
+  await follows(scene, "after-a-new-token", 30_000);
   await done("session", "close");
 
   // Inside a pod there is no kubeconfig, but a service account.
@@ -109,6 +96,6 @@ e2e("a token file that rotates, and a pod's service account", async (scene) => {
   assert.equal(opened.code, 0, opened.stderr);
   assert.match(opened.stdout, /services of shop/);
   await rotate(join(account, "token"));
-  await follows(scene, "in-a-pod");
+  await follows(scene, "in-a-pod", 30_000);
   assert.equal((await inPod("session", "close")).code, 0);
-}, { fixtures });
+}, { fixtures: shop });

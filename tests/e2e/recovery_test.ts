@@ -11,11 +11,11 @@ async function pids(scene: Scene): Promise<{ svc: number; helper: number | undef
   return { svc: pid, helper: helper.pid };
 }
 
-/** kill -9 of svc and helper in one go: neither can clean up after the other. */
+/** kill -9 of svc and helper, held first: neither can clean up after the other. */
 async function killBoth(scene: Scene): Promise<void> {
   const { svc, helper } = await pids(scene);
   assert.ok(helper !== undefined, "the helper runs");
-  await scene.box.run(["sh", "-c", `kill -9 ${svc} ${helper}`]);
+  await scene.box.run(["sh", "-c", `kill -STOP ${svc} ${helper}; kill -KILL ${svc} ${helper}`]);
 }
 
 /** Ends the helper alone, and waits until another one has put the block back. */

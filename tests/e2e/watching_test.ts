@@ -1,23 +1,9 @@
 /** A cluster that goes away, comes back, forgets and stays silent while a session is open. */
 import assert from "node:assert/strict";
-import { deployment, service } from "../cluster/mod.ts";
-import { addressOf, get, sessions, status, untilAnswer } from "./facts.ts";
+import { addressOf, get, sessions, status } from "./facts.ts";
 import { until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
-
-const ns = "shop";
-const web = (name: string) =>
-  service(ns, name, "web", [{ name: "http", port: 80, targetPort: 8080 }]);
-const objects = [
-  deployment(ns, "web", { programs: ["http=8080"], ports: { http: 8080 } }),
-  web("web"),
-];
-
-/** The session notices a new Service, so its watches live. */
-async function follows({ cluster, box }: Scene, name: string, ms = 20_000): Promise<void> {
-  await cluster.control.apply({ objects: [web(name)] });
-  await untilAnswer(box, `http://${name}.${ns}/`, /^Hello from web-/, ms);
-}
+import { follows, ns, shop } from "./shop.ts";
 
 async function reachable(scene: Scene): Promise<boolean> {
   return (await status(scene)).sessions[0]!.cluster.reachable;
@@ -53,7 +39,7 @@ e2e("watches outlive cuts, 410, restarts and lost events", async (scene) => {
   const log = (await box.sh("cat ~/.codezero/log/czfwd.log")).stdout;
   assert.doesNotMatch(log, /MaxListenersExceeded|Unhandled|this is a bug/);
   await done("session", "close");
-}, { fixtures: objects });
+}, { fixtures: shop });
 
 e2e("an unreachable cluster is visible in status, and heals by itself", async (scene) => {
   const { cluster, czctl, done } = scene;
@@ -81,7 +67,7 @@ e2e("an unreachable cluster is visible in status, and heals by itself", async (s
   await until("it heals", () => reachable(scene), 30_000);
   await follows(scene, "after-a-hang");
   await done("session", "close");
-}, { fixtures: objects });
+}, { fixtures: shop });
 
 e2e("an expired token is told, and a new one is used without a restart", async (scene) => {
   const { cluster, box, done } = scene;
@@ -100,4 +86,4 @@ e2e("an expired token is told, and a new one is used without a restart", async (
   const [session] = await sessions(scene);
   assert.match(session!.cluster.reason!, /the credentials of user "token.*" are refused/);
   await done("session", "close");
-}, { fixtures: objects });
+}, { fixtures: shop });
