@@ -2,17 +2,7 @@ import assert from "node:assert/strict";
 import type { ClusterService } from "../../src/model/service.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { outsideNames } from "../../src/session/outside.ts";
-import type { PlanOptions } from "../../src/session/plan.ts";
-
-const OPTIONS: PlanOptions = {
-  ownNamespace: "shop",
-  exclude: [],
-  only: [],
-  bareNames: true,
-  clusterDomain: "cluster.local",
-  domain: undefined,
-  take: [],
-};
+import { OPTIONS } from "./plan_options.ts";
 
 const service = (namespace: string, name: string, pods: readonly string[] = []) =>
   ({

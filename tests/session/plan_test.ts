@@ -2,16 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { ClusterService, ServiceEndpoint } from "../../src/model/service.ts";
 import { matchesGlob, type PlanOptions, planSession } from "../../src/session/plan.ts";
-
-const options: PlanOptions = {
-  ownNamespace: "shop",
-  exclude: [],
-  only: [],
-  bareNames: true,
-  clusterDomain: "cluster.local",
-  domain: undefined,
-  take: [],
-};
+import { OPTIONS } from "./plan_options.ts";
 
 function endpoint(
   podName: string,
@@ -47,14 +38,14 @@ function service(name: string, more: Partial<ClusterService> = {}): ClusterServi
 Deno.test("planSession gives each service one address, in the order of namespace and name", () => {
   const plan = planSession(
     [service("web"), service("api"), service("web", { namespace: "abc" })],
-    options,
+    OPTIONS,
   );
   assert.deepEqual(plan.addresses.map((a) => a.key), ["abc/web", "shop/api", "shop/web"]);
   assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [false, true, true]);
 });
 
 Deno.test("planSession keeps a service without ready pods: its names and listeners stay", () => {
-  const plan = planSession([service("web", { endpoints: [] })], options);
+  const plan = planSession([service("web", { endpoints: [] })], OPTIONS);
   assert.equal(plan.addresses.length, 1);
   assert.equal(plan.addresses[0]!.ports.length, 1);
 });
@@ -69,7 +60,7 @@ Deno.test("planSession addresses the pods of a headless service that have a name
         endpoint("extra", { http: 9090 }),
       ],
     }),
-  ], options);
+  ], OPTIONS);
   assert.deepEqual(plan.addresses.map((a) => a.key), ["shop/db", "shop/db/db-0", "shop/db/db-1"]);
   assert.deepEqual(plan.addresses[0]!.ports.map((p) => p.port), [80, 8080, 9090]);
   assert.deepEqual(plan.addresses[1]!.ports.map((p) => p.port), [80, 8080]);
@@ -82,7 +73,7 @@ Deno.test("planSession names services without a tunnel, with the reason", () => 
   const plan = planSession([
     service("ext", { kind: "none", reason: "ExternalName" }),
     service("udp", { ports: [], skippedPorts: [{ port: 53, protocol: "UDP", reason: "not TCP" }] }),
-  ], options);
+  ], OPTIONS);
   assert.deepEqual(plan.without.map((s) => [s.service, s.reason]), [
     ["ext", "ExternalName"],
     ["udp", "it has no TCP port"],
@@ -98,14 +89,14 @@ Deno.test("planSession obeys --only and --exclude, by name, glob and namespace",
     service("web", { namespace: "x" }),
   ];
   const keys = (more: Partial<PlanOptions>) =>
-    planSession(all, { ...options, ...more }).addresses.map((a) => a.key);
+    planSession(all, { ...OPTIONS, ...more }).addresses.map((a) => a.key);
   assert.deepEqual(keys({ only: ["web*"] }), ["shop/web", "shop/web-admin", "x/web"]);
   assert.deepEqual(keys({ only: ["web*"], exclude: ["web-admin"] }), ["shop/web", "x/web"]);
   assert.deepEqual(keys({ exclude: ["shop/*"] }), ["x/web"]);
 });
 
 Deno.test("planSession with --domain asks for qualified names only", () => {
-  const [address] = planSession([service("web")], { ...options, domain: "two" }).addresses;
+  const [address] = planSession([service("web")], { ...OPTIONS, domain: "two" }).addresses;
   assert.equal(address!.entry.domain, "two");
   assert.equal(address!.entry.qualifiedOnly, true);
   assert.equal(address!.entry.bare, false);
