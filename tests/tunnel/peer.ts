@@ -32,6 +32,8 @@ export interface PeerOptions {
    * Asked for each one over SPDY, counted from 0 over all links.
    */
   readonly takesUp?: (turn: number) => boolean;
+  /** Names of pods about whom nothing is ever answered, as while their node is down. */
+  readonly unanswered?: readonly string[];
   /** Answers a request instead of upgrading: `HTTP/1.1 ...` in full. */
   readonly answer?: (request: string) => string | undefined;
   readonly tls?: { readonly cert: string; readonly key: string };
@@ -97,6 +99,11 @@ export class Peer {
       return;
     }
     const pod = /\/pods\/([^/]+)\/portforward/.exec(head)?.[1] ?? "";
+    if (this.#options.unanswered?.includes(pod)) {
+      const buffer = new Uint8Array(1024);
+      while (await conn.read(buffer) !== null);
+      return;
+    }
     const handler = this.#options.pods[pod];
     if (handler === undefined) {
       const body = JSON.stringify({

@@ -2,11 +2,13 @@
 import assert from "node:assert/strict";
 import { deployment } from "../cluster/mod.ts";
 import { Ground, NS } from "./test_cluster.ts";
-import { atRest, type Client, echoes, until, within } from "./support.ts";
+import { atRest, type Client, echoes, until, upload, within } from "./support.ts";
 
 const PIECE = new Uint8Array(64 * 1024);
 /** Bytes: more than the pod's own socket holds, less than all sockets on the way do. */
 const UNREAD = 4_000_000;
+
+const get = (path: string) => `GET ${path} HTTP/1.1\r\nHost: web\r\n\r\n`;
 
 /** One pod that reads nothing on one of its ports. */
 async function stalling() {
@@ -41,13 +43,6 @@ for (const gone of [false, true]) {
     const old = await ground.connect(echo);
     await echoes(old, "before");
 
-    const upload = async (client: Client) => {
-      try {
-        for (;;) await client.write(PIECE);
-      } catch {
-        // Ended with its link, or closed below.
-      }
-    };
     const stuck = await ground.connect(stall);
     const begun = ground.engine.stats().bytesUp;
     const uploading = upload(stuck);
@@ -65,6 +60,29 @@ for (const gone of [false, true]) {
   });
 }
 
+Deno.test("TunnelEngine: an upload its pod does not take disturbs nobody who only receives or has asked before", async () => {
+  await using scene = await stalling();
+  const { ground, stall } = scene;
+  const web = await ground.listen("one", 8080);
+  // Two long polls, one that trickles all the time, and a connection kept alive.
+  const idle = await ground.connect(web);
+  await idle.write(get("/status?code=204"));
+  await idle.line();
+  const poll = await ground.connect(web);
+  await poll.write(get("/delay?ms=17000"));
+  const trickle = await ground.connect(web);
+  await trickle.write(get("/chunks?n=2000&ms=10"));
+  await trickle.line();
+  // Asked after 3 s: by then it is certain that the question has arrived.
+  await new Promise((resolve) => setTimeout(resolve, 4500));
+  void upload(await ground.connect(stall));
+  await atRest(() => ground.engine.stats().bytesUp, 1_000_000, 500, 20_000);
+  assert.equal(ground.engine.stats().links, 1);
+  const answer = await within(25_000, poll.line(25_000), "the answer to the long poll");
+  assert.equal(answer, "HTTP/1.1 200 OK");
+  assert.equal(ground.engine.stats().streams, 4, "the upload waits, the others are there");
+});
+
 Deno.test("TunnelEngine: a link that takes bytes but passes none on is noticed though others bring some", async () => {
   await using scene = await stalling();
   const { ground, echo, stall } = scene;
@@ -73,7 +91,7 @@ Deno.test("TunnelEngine: a link that takes bytes but passes none on is noticed t
   await echoes(old, "before");
   // Keeps the link's other direction alive.
   const trickle = await ground.connect(web);
-  await trickle.write("GET /chunks?n=3000&ms=10 HTTP/1.1\r\nHost: web\r\n\r\n");
+  await trickle.write(get("/chunks?n=3000&ms=10"));
   const trickling = trickle.over(20_000);
   const stuck = await ground.connect(stall);
   await leaveUnread(ground, stuck);

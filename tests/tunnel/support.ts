@@ -189,6 +189,15 @@ export async function drain(client: Client, count: number, ms = 30_000): Promise
   return performance.now() - begin;
 }
 
+/** Writes until the connection ends. */
+export async function upload(client: Client): Promise<void> {
+  try {
+    for (const piece = new Uint8Array(64 * 1024);;) await client.write(piece);
+  } catch {
+    // Ended with its link, or closed by the test.
+  }
+}
+
 /** A log, and the reasons that stand in it. */
 export function reasonsLogged(): { readonly log: Logger; readonly reasons: string[] } {
   const reasons: string[] = [];
