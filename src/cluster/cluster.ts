@@ -21,7 +21,7 @@ import {
 } from "./discovery.ts";
 import { followingTargets } from "./following_targets.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { loadKubeconfig } from "./kubeconfig.ts";
+import { type Kubeconfig, loadKubeconfig } from "./kubeconfig.ts";
 import { ClusterObjects } from "./object_source.ts";
 import { pem } from "./pem.ts";
 import { type FoundWorkload, listNames, lookupWorkload, type WorkloadQuery } from "./workload.ts";
@@ -62,7 +62,7 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
   const { clock, log } = options;
   const access = await accessTo(resolved, options);
   const targets = await followingTargets({
-    files: config.files,
+    files: followedFiles(config, resolved),
     first: access.targets,
     reload: async () => {
       const anew = await resolveContext(await loadKubeconfig(place), resolved.context, place);
@@ -72,6 +72,13 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
     log,
   });
   return new Cluster(resolved, access.credentials, targets, await clusterId(resolved), clock, log);
+}
+
+/** A certificate authority may lie in a file of its own, which is renewed by itself. */
+function followedFiles(config: Kubeconfig, { cluster }: ResolvedContext): readonly string[] {
+  const ca = cluster["certificate-authority"];
+  const data = cluster["certificate-authority-data"];
+  return config.files.length > 0 && ca && !data ? [...config.files, ca] : config.files;
 }
 
 async function accessTo(resolved: ResolvedContext, options: OpenClusterOptions) {

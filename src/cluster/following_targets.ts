@@ -8,7 +8,7 @@ import { fileSignature } from "../platform/file_signature.ts";
 const LOOK_MS = 1_000;
 
 export interface FollowOptions {
-  /** The kubeconfig files in use. */
+  /** The kubeconfig files in use, and the certificate authority's. */
   readonly files: readonly string[];
   readonly first: ApiTargetSource;
   /** Reads the kubeconfig again, for the same context. Throws when it cannot be used as it is now. */

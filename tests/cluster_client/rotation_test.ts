@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { openCluster } from "../../src/cluster/cluster.ts";
 import { silentLogger } from "../../src/model/log.ts";
 import { TestApi } from "./api_server.ts";
+import { TestAuthority } from "./certificates.ts";
 import { FakeClock } from "./fake_clock.ts";
 
 Deno.test("a client certificate rotated on disk is read again once it is refused, and never in halves", async () => {
@@ -57,6 +58,30 @@ Deno.test("a kubeconfig written anew is read at once when credentials were refus
     );
     assert.equal(await bearer(false), "Bearer first");
     assert.equal(await bearer(true), "Bearer second");
+    await cluster.close();
+  } finally {
+    await api.close();
+  }
+});
+
+Deno.test("a certificate authority renewed in its file is read again", async () => {
+  const api = await TestApi.start();
+  try {
+    const ca = join(api.folder, "ca.pem");
+    await Deno.writeTextFile(ca, api.ca);
+    const clock = new FakeClock();
+    const cluster = await api.open({
+      cluster: { "certificate-authority-data": undefined, "certificate-authority": ca },
+      clock,
+    });
+    assert.equal((await cluster.targets()).tls?.ca, api.ca);
+    const { cert } = new TestAuthority("renewed");
+    for (const text of ["", cert]) {
+      await Deno.writeTextFile(ca, text);
+      clock.advance(1_000);
+      const { tls } = await cluster.targets();
+      assert.equal(tls?.ca, text === "" ? api.ca : cert);
+    }
     await cluster.close();
   } finally {
     await api.close();
