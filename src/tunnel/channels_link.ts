@@ -51,6 +51,7 @@ const PING_ANSWER_MS = 3500;
 export class ChannelsLink implements Link {
   readonly pod: PodRef;
   readonly kind = "channels";
+  readonly bulky = false;
   usedAt: number;
   state: LinkState = "open";
 

@@ -36,6 +36,8 @@ const TICK_MS = 1000;
 const LATE_MS = 1000;
 /** A second link to a pod, dialled while the first was held up, is kept this long without streams, in ms. */
 const SPARE_IDLE_MS = 5000;
+/** Beside a large upload a second link is dialled for new connections no more often than this, in ms. */
+const BESIDE_MS = 5000;
 /** Wall clock running ahead of the monotonic one by more than this, in ms: the machine has slept. */
 const SLEPT_MS = 5000;
 /** Removed pods remembered. */
@@ -44,6 +46,8 @@ const MAX_GONE = 1000;
 interface PodLinks {
   readonly links: Set<Link>;
   dialing: Promise<Link> | undefined;
+  /** When a link was last dialled beside a large upload. */
+  besideAt: number;
 }
 
 /** The links of one cluster, by pod. Dialled on first use. */
@@ -74,16 +78,30 @@ export class LinkPool {
 
   /** A link that is open and good for one more stream, without waiting; undefined when there is none. */
   ready(pod: PodRef): Link | undefined {
-    const links = this.#pods.get(pod.uid)?.links;
-    if (links === undefined) return undefined;
+    const entry = this.#pods.get(pod.uid);
+    if (entry === undefined) return undefined;
     let best: Link | undefined;
-    for (const link of links) {
+    for (const link of entry.links) {
       // A channels link belongs to the connection, and the port, it was dialled for.
       if (link.kind === "channels" || !link.takesStreams) continue;
-      if (best === undefined || link.streams < best.streams) best = link;
+      if (best === undefined || isBetter(link, best)) best = link;
     }
-    if (best === undefined) return undefined;
-    return this.#trusted(best) ? best : undefined;
+    if (best === undefined || !this.#trusted(best)) return undefined;
+    if (best.bulky) this.#dialBeside(entry, pod);
+    return best;
+  }
+
+  /**
+   * A large upload may come to a halt, and its link with it. Nobody waits for a
+   * second one: it is there for the connections that come later.
+   */
+  #dialBeside(entry: PodLinks, pod: PodRef): void {
+    const now = this.#options.clock.monotonic();
+    if (entry.dialing !== undefined || entry.links.size > 1 || this.#options.single()) return;
+    if (now - entry.besideAt < BESIDE_MS || this.#gone.has(pod.uid)) return;
+    entry.besideAt = now;
+    // The port is of no account where a link carries many connections.
+    this.#dial(pod, 0).dialing.catch(() => {});
   }
 
   /** The same, dialled when needed. Throws TunnelError; then nothing was delivered. */
@@ -168,7 +186,7 @@ export class LinkPool {
   #dial(pod: PodRef, port: number): { dialing: Promise<Link>; own: boolean } {
     let entry = this.#pods.get(pod.uid);
     if (entry === undefined) {
-      entry = { links: new Set(), dialing: undefined };
+      entry = { links: new Set(), dialing: undefined, besideAt: Number.NEGATIVE_INFINITY };
       this.#pods.set(pod.uid, entry);
     }
     if (entry.dialing !== undefined && !this.#options.single()) {
@@ -235,7 +253,7 @@ export class LinkPool {
   /** True while another link to the same pod can take its place. */
   #isSpare(link: Link): boolean {
     for (const other of this.#pods.get(link.pod.uid)?.links ?? []) {
-      if (other !== link && other.takesStreams) return true;
+      if (other !== link && other.takesStreams && !other.bulky) return true;
     }
     return false;
   }
@@ -256,4 +274,9 @@ export class LinkPool {
     }
     if (this.size > 0) this.#startTicks();
   }
+}
+
+/** Without a large upload, or else with fewer streams. */
+function isBetter(link: Link, than: Link): boolean {
+  return link.bulky === than.bulky ? link.streams < than.streams : than.bulky;
 }

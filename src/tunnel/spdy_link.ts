@@ -55,6 +55,8 @@ const STUCK_MS = 500;
 const STUCK_LOST_MS = 5000;
 /** And while those that wait are large uploads themselves: a pod that pauses holds up all of its own. */
 const PAUSE_MS = 30_000;
+/** An upload of this much without an answer, in bytes, is a large one. */
+const BULK = 1024 * 1024;
 /** What was sent this long before that may lie behind what is not taken, in the sockets on the way, in ms. */
 const ON_THE_WAY_MS = 2000;
 /** Bytes for connections given up that a link may bring within a second before it is left. */
@@ -127,6 +129,11 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     return this.state === "open" && this.#choked.size === 0 && !this.#health.suspect &&
       this.#nextId < LAST_ID && now - this.#chokedAt > STALL_MEMORY_MS &&
       this.#writer.stuckFor(now) < STUCK_MS && this.#upstream.overdue(now) < STUCK_MS;
+  }
+
+  get bulky(): boolean {
+    for (const stream of this.#heavy) if (stream.unanswered >= BULK) return true;
+    return false;
   }
 
   open(port: number, events: StreamEvents): LinkStream {
