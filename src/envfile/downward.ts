@@ -46,6 +46,8 @@ function valueOfPod(fieldPath: string, { metadata, spec, status }: Pod): string 
       return metadata.name;
     case "metadata.uid":
       return metadata.uid;
+    // Both names are good: ConvertDownwardAPIFieldLabel of pkg/apis/core/pods.
+    case "spec.host":
     case "spec.nodeName":
       return spec.nodeName;
     case "status.hostIP":
@@ -64,18 +66,24 @@ function standIn(fieldPath: string, workload: WorkloadRef): string | undefined {
   return Object.hasOwn(STAND_INS, fieldPath) ? STAND_INS[fieldPath]!(workload) : undefined;
 }
 
-/** What a StatefulSet's controller marks its first pod with. */
+/** The annotation, and since Kubernetes 1.28 label, that tells a pod of an Indexed Job its number. */
+export const COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index";
+
+/** What a controller marks its first pod with. */
 function labelOf(fieldPath: string, { kind, name }: WorkloadRef): string | undefined {
-  if (kind !== "statefulset") return undefined;
-  if (fieldPath === "metadata.labels['statefulset.kubernetes.io/pod-name']") return `${name}-0`;
-  if (fieldPath === "metadata.labels['apps.kubernetes.io/pod-index']") return "0";
-  return undefined;
+  if (kind === "statefulset") {
+    if (fieldPath === "metadata.labels['statefulset.kubernetes.io/pod-name']") return `${name}-0`;
+    if (fieldPath === "metadata.labels['apps.kubernetes.io/pod-index']") return "0";
+  }
+  const job = kind === "job" || kind === "cronjob";
+  return job && fieldPath.endsWith(`['${COMPLETION_INDEX}']`) ? "0" : undefined;
 }
 
 /** What a local process may take for its own while no pod runs, or has it. */
 const STAND_INS: Readonly<Record<string, (workload: WorkloadRef) => string>> = {
   "metadata.name": ({ kind, name }) => (kind === "statefulset" ? `${name}-0` : name),
   "metadata.uid": () => "",
+  "spec.host": () => "",
   "spec.nodeName": () => "",
   "status.hostIP": () => "127.0.0.1",
   "status.hostIPs": () => "127.0.0.1",

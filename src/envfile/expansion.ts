@@ -8,12 +8,14 @@
 export function expand(text: string, lookup: (name: string) => string | undefined): string {
   let result = "";
   let at = 0;
+  // Looked for once: a value of nothing but "$(" would else be read to its end for each.
+  const last = text.lastIndexOf(")");
   while (at < text.length) {
     const dollar = text.indexOf("$", at);
     if (dollar < 0 || dollar + 1 >= text.length) return result + text.slice(at);
     result += text.slice(at, dollar);
     const next = text[dollar + 1];
-    const end = next === "(" ? text.indexOf(")", dollar + 2) : -1;
+    const end = next === "(" && dollar < last ? text.indexOf(")", dollar + 2) : -1;
     if (end >= 0) {
       const name = text.slice(dollar + 2, end);
       result += lookup(name) ?? `$(${name})`;

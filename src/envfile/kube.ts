@@ -94,11 +94,17 @@ export interface LabelSelector {
 
 /** Deployment, StatefulSet, DaemonSet, ReplicaSet or Job. */
 export interface Controller extends KubeObject {
-  readonly spec: { readonly selector?: LabelSelector; readonly template: PodTemplate };
+  readonly spec: JobSpec & { readonly selector?: LabelSelector };
+}
+
+export interface JobSpec {
+  readonly template: PodTemplate;
+  /** `Indexed`: each pod of a Job knows its number. */
+  readonly completionMode?: string;
 }
 
 export interface CronJob extends KubeObject {
-  readonly spec: { readonly jobTemplate: { readonly spec: { readonly template: PodTemplate } } };
+  readonly spec: { readonly jobTemplate: { readonly spec: JobSpec } };
 }
 
 export interface Service extends KubeObject {

@@ -5,11 +5,13 @@ import {
   type Container,
   type Controller,
   type CronJob,
+  type JobSpec,
   type Pod,
   type PodTemplate,
   selectorText,
   type Service,
 } from "./kube.ts";
+import { COMPLETION_INDEX } from "./downward.ts";
 import { currentPods, podsOfDeployment, sameVariables } from "./revision.ts";
 
 /** What must be watched to see a workload change. */
@@ -191,7 +193,8 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
     }
     case "cronjob": {
       const cronJob = object as CronJob;
-      const template = cronJob.spec.jobTemplate.spec.template;
+      const { spec } = cronJob.spec.jobTemplate;
+      const template = templateOf(spec);
       try {
         const jobs = await objects.list<Controller>("jobs", workload.namespace, {}, signal);
         const owned = jobs.filter((job) =>
@@ -200,7 +203,7 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
         const owners = new Set(owned.map((job) => job.metadata.uid ?? ""));
         if (owners.size === 0) return { template, settled: NONE };
         const settled = new Set(
-          owned.filter((job) => sameVariables(job.spec.template.spec, template.spec))
+          owned.filter((job) => sameVariables(job.spec.template.spec, spec.template.spec))
             .map((job) => job.metadata.uid ?? ""),
         );
         const query = { labelSelector: "batch.kubernetes.io/job-name" };
@@ -214,7 +217,10 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
     }
     default: {
       const controller = object as Controller;
-      const { selector, template } = controller.spec;
+      const { selector } = controller.spec;
+      const template = workload.kind === "job"
+        ? templateOf(controller.spec)
+        : controller.spec.template;
       const labelSelector = selectorText(selector);
       const { uid } = controller.metadata;
       return {
@@ -227,6 +233,26 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
       };
     }
   }
+}
+
+/** The template as the Job controller makes pods of it (addCompletionIndexEnvVariables). */
+function templateOf({ template, completionMode }: JobSpec): PodTemplate {
+  if (completionMode !== "Indexed") return template;
+  const name = "JOB_COMPLETION_INDEX";
+  const fieldRef = { fieldPath: `metadata.annotations['${COMPLETION_INDEX}']` };
+  const add = (container: Container): Container =>
+    container.env?.some((one) => one.name === name)
+      ? container
+      : { ...container, env: [...container.env ?? [], { name, valueFrom: { fieldRef } }] };
+  const { containers, initContainers } = template.spec;
+  return {
+    ...template,
+    spec: {
+      ...template.spec,
+      containers: containers.map(add),
+      ...(initContainers && { initContainers: initContainers.map(add) }),
+    },
+  };
 }
 
 function ownedBy(pod: Pod, owners: ReadonlySet<string>): boolean {

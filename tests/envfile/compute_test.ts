@@ -223,6 +223,7 @@ const CASES: readonly Case[] = [
         field("TEAM", "metadata.annotations['example.org/team']"),
         field("NONE", "metadata.labels['none']"),
         field("NODE", "spec.nodeName"),
+        field("OLD_NODE", "spec.host"),
         field("ACCOUNT", "spec.serviceAccountName"),
         field("HOST_IP", "status.hostIP"),
         field("HOST_IPS", "status.hostIPs"),
@@ -238,6 +239,7 @@ const CASES: readonly Case[] = [
       TEAM: "blue",
       NONE: "",
       NODE: "node-1",
+      OLD_NODE: "node-1",
       ACCOUNT: "robot",
       HOST_IP: "192.168.0.7",
       HOST_IPS: "192.168.0.7",
@@ -782,6 +784,25 @@ Deno.test("computeEnvironment has what the Job controller adds: JOB_COMPLETION_I
   const cronJob = { kind: "cronjob", name: "x", namespace: "shop" } as const;
   const { variables } = await computeEnvironment({ objects, workload: cronJob });
   assert.deepEqual(Object.fromEntries(variables), { A: "2" });
+});
+
+Deno.test("computeEnvironment gives an Indexed Job without pods the index of its first", async () => {
+  const objects = new MemoryObjects();
+  const spec = {
+    completionMode: "Indexed",
+    template: { spec: { containers: [{ name: "c", env: [{ name: "A", value: "1" }] }] } },
+  };
+  objects.put("jobs", { metadata: { name: "x", namespace: "shop", uid: "j1" }, spec });
+  objects.put("cronjobs", {
+    metadata: { name: "x", namespace: "shop", uid: "c1" },
+    spec: { jobTemplate: { spec } },
+  });
+  for (const kind of ["job", "cronjob"] as const) {
+    const workload = { kind, name: "x", namespace: "shop" };
+    const { variables, notes } = await computeEnvironment({ objects, workload });
+    assert.deepEqual(Object.fromEntries(variables), { A: "1", JOB_COMPLETION_INDEX: "0" }, kind);
+    assert.match(notes.join("\n"), /JOB_COMPLETION_INDEX: no pod runs/);
+  }
 });
 
 Deno.test("computeEnvironment takes a StatefulSet without pods for its first pod", async () => {

@@ -50,3 +50,10 @@ Deno.test("expand gives what Kubernetes' own table says", () => {
     assert.equal(expand(input, (name) => variables.get(name)), result, input);
   }
 });
+
+Deno.test("expand reads a hostile value once, not once for each reference it opens", () => {
+  const text = `x)${"$(".repeat(700_000)}`;
+  const start = performance.now();
+  assert.equal(expand(text, () => undefined), text);
+  assert.ok(performance.now() - start < 3000);
+});
