@@ -15,9 +15,9 @@ export interface WorkloadEnvironmentOptions {
   readonly container?: string;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** The local address of a service, where a session has it. */
+  /** The local address of a service of the cluster at `server` (its URL), where a session has it. */
   readonly serviceAddress?:
-    | ((namespace: string, service: string) => string | undefined)
+    | ((server: string, namespace: string, service: string) => string | undefined)
     | undefined;
   readonly log?: Logger;
   readonly signal: AbortSignal;
@@ -53,9 +53,9 @@ export async function workloadEnvironment(
       objects: cluster.objects,
       workload,
       ...(options.container === undefined ? {} : { container: options.container }),
-      ...(serviceAddress === undefined
-        ? {}
-        : { serviceAddress: (service: string) => serviceAddress(namespace, service) }),
+      ...(serviceAddress === undefined ? {} : {
+        serviceAddress: (service: string) => serviceAddress(cluster.server, namespace, service),
+      }),
       log,
       signal: options.signal,
     });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { parse } from "yaml";
 import type { EnvFileInfo } from "../../src/model/control.ts";
-import { configMap, type Obj, secret } from "../cluster/mod.ts";
+import { configMap, type Obj, secret, startCluster } from "../cluster/mod.ts";
 import { sessions, status } from "./facts.ts";
 import { type Output, until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
@@ -165,6 +165,22 @@ e2e("environment: the same variables in every format", async (scene) => {
   // It was czctl, but it does not remember: a second time needs --force.
   refused(await czctl("environment", ...WEB, ".env"), /exists/);
   await done("environment", ...WEB, ".env", "--force");
+});
+
+e2e("environment: a session's addresses are for its own cluster alone", async (scene) => {
+  const { done } = scene;
+  await using other = await startCluster();
+  await done("teleport", ...WEB);
+  const host = async (...more: string[]) => {
+    const json = (await done("environment", ...WEB, ...more, "-m", "json", "-q")).stdout;
+    return JSON.parse(json).SAMPLE_PROJECT_WEB_SERVICE_HOST;
+  };
+  assert.match(await host(), /^127\.1\./);
+  assert.match(await host("--context", "admin"), /^127\.1\./);
+  // The same names and the same context's name, in another cluster.
+  assert.match(await host("--kubeconfig", other.kubeconfig), /^10\./);
+  await done("session", "close");
+  assert.match(await host(), /^10\./);
 });
 
 e2e(

@@ -45,7 +45,10 @@ export async function environment(
     }),
     cwd: context.cwd,
     env: context.env,
-    ...defined({ serviceAddress: await sessionAddresses(options, context) }),
+    // Where a session has this namespace's services, their variables lead to it.
+    serviceAddress: addressesOf(
+      await ifRunning(() => controlClient(context).sessions(context.signal)) ?? [],
+    ),
     signal: context.signal,
   });
   const format = formatFor(options.format, print.format === "json" && file === undefined, file);
@@ -75,21 +78,4 @@ export function formatFor(
   file: string | undefined,
 ): EnvFormat {
   return chosen ?? (json ? "json" : formatOf(file ?? ""));
-}
-
-/**
- * Where a session has this namespace's services, their variables lead to it.
- * Only when it is certain to be the same cluster: the only one with sessions,
- * or the context that is named.
- */
-async function sessionAddresses(
-  options: EnvironmentOptions,
-  context: CliContext,
-): Promise<((namespace: string, service: string) => string | undefined) | undefined> {
-  const all = await ifRunning(() => controlClient(context).sessions(context.signal));
-  const sessions = (all ?? []).filter((session) =>
-    options.context === undefined || session.context === options.context
-  );
-  if (new Set(sessions.map((session) => session.context)).size !== 1) return undefined;
-  return addressesOf(sessions);
 }

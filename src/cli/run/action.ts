@@ -112,13 +112,15 @@ async function variablesOf(
 /** Local addresses of the sessions' services, for variables such as WEB_SERVICE_HOST. */
 export function addressesOf(
   sessions: readonly SessionInfo[],
-): (namespace: string, service: string) => string | undefined {
+): (server: string, namespace: string, service: string) => string | undefined {
   const addresses = new Map<string, string>();
-  for (const service of sessions.flatMap((session) => session.services)) {
-    if (service.address === undefined || service.pod !== undefined) continue;
-    addresses.set(`${service.namespace}/${service.name}`, service.address);
+  for (const { server, services } of sessions) {
+    for (const { namespace, name, pod, address } of services) {
+      if (address === undefined || pod !== undefined) continue;
+      addresses.set(`${server} ${namespace}/${name}`, address);
+    }
   }
-  return (namespace, service) => addresses.get(`${namespace}/${service}`);
+  return (server, namespace, service) => addresses.get(`${server} ${namespace}/${service}`);
 }
 
 async function closeQuietly(session: SessionInfo, context: CliContext): Promise<void> {
