@@ -52,6 +52,10 @@ function background(tool: Kubectl, cluster: Cluster, ...args: string[]) {
   };
 }
 
+function portForward(tool: Kubectl, cluster: Cluster, target: string, ...ports: string[]) {
+  return background(tool, cluster, "-n", NS, "port-forward", target, ...ports);
+}
+
 /** The local ports of `kubectl port-forward`, when it listens. */
 function forwarded(text: () => string, count: number): Promise<number[]> {
   return eventually("kubectl listens", () => {
@@ -227,16 +231,7 @@ for (const tool of tools) {
 
     await t.step("downloads through two ports of one pod", async () => {
       const pod = await podOf(cluster, "web");
-      const forward = background(
-        tool,
-        cluster,
-        "-n",
-        NS,
-        "port-forward",
-        `pod/${pod}`,
-        ":8080",
-        ":8080",
-      );
+      const forward = portForward(tool, cluster, `pod/${pod}`, ":8080", ":8080");
       try {
         const ports = await forwarded(forward.text, 2);
         for (const port of ports) {
@@ -258,15 +253,7 @@ for (const tool of tools) {
 
     await t.step("goes to a deployment, also without the WebSocket way", async () => {
       await cluster.control.ways({ spdy: true, websocket: false });
-      const forward = background(
-        tool,
-        cluster,
-        "-n",
-        NS,
-        "port-forward",
-        "deployment/web",
-        ":8080",
-      );
+      const forward = portForward(tool, cluster, "deployment/web", ":8080");
       try {
         const [port] = await forwarded(forward.text, 1);
         assert.match(await (await fetch(`http://127.0.0.1:${port}/`)).text(), /^Hello from web-/);
@@ -280,7 +267,7 @@ for (const tool of tools) {
 
     await t.step("shows the error text of a refused connection", async () => {
       const pod = await podOf(cluster, "echo");
-      const forward = background(tool, cluster, "-n", NS, "port-forward", pod, ":9999");
+      const forward = portForward(tool, cluster, pod, ":9999");
       try {
         const [port] = await forwarded(forward.text, 1);
         const connection = await Deno.connect({ hostname: "127.0.0.1", port: port! });
