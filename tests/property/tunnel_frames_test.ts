@@ -19,7 +19,7 @@ import {
   WebSocketError,
   WebSocketParser,
 } from "../../src/tunnel/websocket_frames.ts";
-import { dataHead, frame, join, text, words } from "../tunnel/peer.ts";
+import { dataHead, frame, join, text, words } from "../tunnel/wire.ts";
 
 /** Everything a parser tells, DATA of one frame put together again. */
 class Record implements FrameSink {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "./manual_clock.ts";
-import { echo, type Pod } from "./peer.ts";
+import { echo } from "./peer.ts";
+import type { Pod } from "./peer_link.ts";
 import { echoes, until, withBed } from "./support.ts";
 
 const sink: Pod = async (stream) => {

@@ -6,7 +6,8 @@ import { dial } from "../../src/tunnel/dial.ts";
 import { TunnelEngine } from "../../src/tunnel/engine.ts";
 import { TunnelError } from "../../src/tunnel/errors.ts";
 import { deployment, startCluster } from "../cluster/mod.ts";
-import { closeQuietly, echo, join, text, writeAll } from "./peer.ts";
+import { echo } from "./peer.ts";
+import { closeQuietly, join, text, writeAll } from "./wire.ts";
 import { Client, endpoint, reasonsLogged, withBed, within } from "./support.ts";
 import { NS, targetsOf } from "./test_cluster.ts";
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { echo, failing, GONE, named, REFUSED, RESET, text } from "./peer.ts";
+import { echo, failing, GONE, named, REFUSED, RESET } from "./peer.ts";
+import { text } from "./wire.ts";
 import { echoes, endpoint, until, withBed } from "./support.ts";
 
 for (const way of ["spdy", "spdy_websocket", "channels"] as const) {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "./manual_clock.ts";
-import { echo, type PeerLink, type Pod } from "./peer.ts";
+import { echo } from "./peer.ts";
+import type { PeerLink, Pod } from "./peer_link.ts";
 import { type Client, echoes, until, withBed } from "./support.ts";
 
 /**

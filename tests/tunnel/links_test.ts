@@ -1,18 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import {
-  dataHead,
-  echo,
-  failing,
-  frame,
-  GONE,
-  join,
-  named,
-  type Pod,
-  type PodStream,
-  text,
-  words,
-} from "./peer.ts";
+import { echo, failing, GONE, named } from "./peer.ts";
+import type { Pod, PodStream } from "./peer_link.ts";
+import { dataHead, frame, join, text, words } from "./wire.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { atRest, Client, echoes, endpoint, until, withBed, within } from "./support.ts";
 

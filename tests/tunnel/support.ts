@@ -5,7 +5,8 @@ import type { ServiceEndpoint } from "../../src/model/service.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { TunnelEngine, type TunnelEngineOptions } from "../../src/tunnel/engine.ts";
 import type { TunnelListener } from "../../src/tunnel/listener.ts";
-import { closeQuietly, Peer, type PeerOptions, text, writeAll } from "./peer.ts";
+import { Peer, type PeerOptions } from "./peer.ts";
+import { closeQuietly, text, writeAll } from "./wire.ts";
 import { until as soon } from "../until.ts";
 
 /** An endpoint of a pod, ready unless told otherwise. */

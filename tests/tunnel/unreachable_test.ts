@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { named, type Pod } from "./peer.ts";
+import { named } from "./peer.ts";
+import type { Pod } from "./peer_link.ts";
 import { withBed } from "./support.ts";
 
 const pods = (...names: string[]): Record<string, Pod> =>
