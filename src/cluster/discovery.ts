@@ -7,7 +7,7 @@ import type { ApiError } from "./api_errors.ts";
 import { Coalescer } from "./coalesce.ts";
 import { pickSlice, type Slice } from "./endpoint_slice.ts";
 import type { Heartbeat } from "./heartbeat.ts";
-import { pickPod } from "./pod_endpoints.ts";
+import { pickPod, type PodSpec } from "./pod_endpoints.ts";
 import { ServiceIndex } from "./service_index.ts";
 import { pickService } from "./service_spec.ts";
 import { WatchLoop } from "./watch_loop.ts";
@@ -263,6 +263,7 @@ class ServiceDiscovery implements Discovery {
       onEvent: (_key, before, now) => {
         this.#index.setPod(before, now);
         this.#changed();
+        if (before !== undefined && takesNew(before) !== takesNew(now)) this.#hurry();
       },
       onDenied: (error) => {
         if (pods.synced) return false;
@@ -369,6 +370,7 @@ class ServiceDiscovery implements Discovery {
 
   /** The pod that takes over, or that held connections wait for, may be among what is gathered. */
   #hurry(): void {
+    if (!this.#isReady) return;
     const now = this.#parts.clock.monotonic();
     if (now - this.#hurriedAt < HURRY_MS) return;
     this.#hurriedAt = now;
@@ -411,4 +413,9 @@ class ServiceDiscovery implements Discovery {
     this.#notes.add(text);
     this.#listener.onNote?.(text);
   }
+}
+
+/** True while a pod gets new connections. */
+function takesNew(pod: PodSpec | undefined): boolean {
+  return pod !== undefined && pod.ready && !pod.terminating;
 }

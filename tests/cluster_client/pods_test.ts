@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { pickSlice } from "../../src/cluster/endpoint_slice.ts";
 import { ServiceIndex } from "../../src/cluster/service_index.ts";
 import { systemClock } from "../../src/platform/clock.ts";
-import { type Raw, SERVICES, SLICES, TestApi } from "./api_server.ts";
+import { FakeClock } from "./fake_clock.ts";
+import { PODS, type Raw, SERVICES, SLICES, TestApi } from "./api_server.ts";
 import { until } from "../until.ts";
 
 const namespace = "sample-project";
@@ -83,4 +84,40 @@ Deno.test("pickSlice() tells pods apart that have no uid, as in slices written b
   for (const endpoint of raw.endpoints) delete endpoint.targetRef.uid;
   const uids = pickSlice(raw).endpoints.map(({ pod }) => pod?.uid);
   assert.deepEqual(uids, [`${namespace}/one`, `${namespace}/two`]);
+});
+
+Deno.test("where Pods stand in, one that is no longer ready is known at once, too", async () => {
+  const api = await TestApi.start();
+  const pod = (name: string, ready: boolean): Raw => ({
+    metadata: { namespace, name, uid: name, resourceVersion: "1", labels: { app: "a" } },
+    spec: { containers: [] },
+    status: {
+      podIP: "10.1.0.1",
+      phase: "Running",
+      conditions: [{ type: "Ready", status: ready ? "True" : "False" }],
+    },
+  });
+  api.seed(SERVICES, {
+    metadata: { namespace, name: "a", uid: "a", resourceVersion: "1" },
+    spec: { clusterIP: "10.0.0.1", selector: { app: "a" }, ports: [{ port: 80 }] },
+  });
+  api.seed(PODS, pod("one", true));
+  api.seed(PODS, pod("two", true));
+  api.intercept = (request, answer) =>
+    request.path === SLICES && api.refuse(answer, 403, "forbidden", "Forbidden");
+  // Its time stands still: nothing that is gathered ever comes.
+  const cluster = await api.open({ clock: new FakeClock() });
+  try {
+    const discovery = cluster.discover({ namespaces: [namespace] }, { onChange() {} });
+    await discovery.ready;
+    await until("the watch", () => api.watches.get(PODS)?.size === 1);
+    api.change(PODS, "MODIFIED", pod("one", false));
+    const ready = () =>
+      discovery.services.get(`${namespace}/a`)!.endpoints.filter((one) => one.ready)
+        .map((one) => one.podName).join();
+    await until("one is passed over", () => ready() === "two", 3_000);
+  } finally {
+    await cluster.close();
+    await api.close();
+  }
 });
