@@ -21,7 +21,10 @@ export interface SessionEnvironmentOptions {
 
 /** The env file of one session, from the claim to the removal. */
 export class SessionEnvironment {
-  private constructor(private readonly monitor: EnvMonitor, private readonly file: EnvFile) {}
+  private constructor(
+    private readonly monitor: EnvMonitor,
+    private readonly addresses: AskedAddresses,
+  ) {}
 
   /**
    * Claims the file and writes nothing yet: whatever is wrong with it, or with
@@ -44,11 +47,12 @@ export class SessionEnvironment {
       force: request.force ?? false,
       persist: options.persist,
     });
+    const addresses = new AskedAddresses(options.addressOf);
     const monitor = new EnvMonitor({
       objects: options.objects,
       workload,
       ...(request.container === undefined ? {} : { container: request.container }),
-      serviceAddress: options.addressOf,
+      serviceAddress: (service) => addresses.ask(service),
       file,
       format: request.format ?? formatOf(request.envFile),
       ...(request.exportVariables === undefined
@@ -61,7 +65,7 @@ export class SessionEnvironment {
       clock: options.clock,
     });
     await monitor.check(signal);
-    return new SessionEnvironment(monitor, file);
+    return new SessionEnvironment(monitor, addresses);
   }
 
   async start(signal: AbortSignal): Promise<void> {
@@ -76,13 +80,38 @@ export class SessionEnvironment {
     return this.monitor.notes;
   }
 
-  /** A service's local address may have changed. */
+  /** A service's local address may have changed; the monitor sees everything else by itself. */
   addressesChanged(): void {
-    this.monitor.refresh();
+    if (this.addresses.differ()) this.monitor.refresh();
   }
 
   /** Removes the file if it is still what czctl wrote; the reason when it is left. */
   async close(): Promise<string | undefined> {
     return (await this.monitor.close()).reason;
+  }
+}
+
+/**
+ * The local addresses that went into the environment. A rollout changes the
+ * endpoints behind them many times a second and the addresses never, and
+ * computing the environment reads the Services, pods and all it refers to.
+ */
+class AskedAddresses {
+  readonly #answers = new Map<string, string | undefined>();
+
+  constructor(private readonly addressOf: (service: string) => string | undefined) {}
+
+  ask(service: string): string | undefined {
+    const address = this.addressOf(service);
+    this.#answers.set(service, address);
+    return address;
+  }
+
+  /** Whether an answer given before would be another now. */
+  differ(): boolean {
+    for (const [service, before] of this.#answers) {
+      if (this.addressOf(service) !== before) return true;
+    }
+    return false;
   }
 }
