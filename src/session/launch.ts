@@ -4,13 +4,23 @@ import { CzctlError } from "../model/errors.ts";
 import type { Clock } from "../model/clock.ts";
 import { daemonEnvironment, ownExecutable, startDaemon } from "../platform/daemon.ts";
 import type { StatePaths } from "../platform/paths.ts";
-import { ensurePrivateDir, pathExists, replaceLink, tryLock } from "../platform/private_files.ts";
+import {
+  ensurePrivateDir,
+  pathExists,
+  readIfPresent,
+  replaceLink,
+  tryLock,
+} from "../platform/private_files.ts";
 import { requestUnix } from "../platform/unix_http.ts";
 import { helperCommand } from "./hosts_access.ts";
 
 /** A fresh svc must answer within this, in ms; a cold disk and a busy machine included. */
 const START_DEADLINE_MS = 20_000;
 const POLL_MS = 25;
+/** What svc logs, with the reason, when it cannot come up. */
+export const START_FAILED = "czfwd cannot start";
+/** Enough of the log's end to hold that line, in bytes. */
+const LOG_TAIL_BYTES = 16 * 1024;
 /** A living svc answers within this, in ms. */
 const STATUS_MS = 5_000;
 
@@ -51,11 +61,20 @@ export async function ensureSvc(
   } finally {
     daemon.release();
   }
-  throw new CzctlError(
-    "failed",
-    `Cannot start czfwd: ${ended === undefined ? "it does not answer within 20 s" : `it ${ended}`}`,
-    { hint: "See why: czctl logs" },
-  );
+  const how = ended === undefined ? "it does not answer within 20 s" : `it ${ended}`;
+  throw new CzctlError("failed", `Cannot start czfwd: ${await lastReason(paths.log) ?? how}`, {
+    hint: "See more: czctl logs",
+  });
+}
+
+/** Why the svc that was just started gave up, as it logged it. */
+async function lastReason(log: string): Promise<string | undefined> {
+  const text = await readIfPresent(log).catch(() => undefined);
+  const last = text?.slice(-LOG_TAIL_BYTES).trimEnd().split("\n").at(-1);
+  const found = last?.split(` error ${START_FAILED} reason=`)[1];
+  if (found === undefined) return undefined;
+  const quoted = /^"(?:[^"\\]|\\.)*"/.exec(found)?.[0];
+  return quoted === undefined ? found.split(" ")[0] : JSON.parse(quoted);
 }
 
 /** What svc says of itself, or undefined when none answers. */

@@ -41,7 +41,9 @@ export class SessionStore {
         continue;
       }
       const id = name.slice(0, -".json".length);
-      found.push({ id, record: parseRecord(await readIfPresent(join(this.folder, name))) });
+      // Whatever lies there must keep neither svc nor doctor from their work.
+      const text = await readIfPresent(join(this.folder, name)).catch(() => undefined);
+      found.push({ id, record: parseRecord(text) });
     }
     return found;
   }

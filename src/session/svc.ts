@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import { messageOf } from "../model/errors.ts";
+import type { Clock } from "../model/clock.ts";
 import type { StatusInfo } from "../model/control.ts";
+import type { Logger } from "../model/log.ts";
 import { buildInfo } from "../platform/build_info.ts";
 import { systemClock } from "../platform/clock.ts";
 import { onSignals, onUnhandled, ownPid } from "../platform/daemon.ts";
 import { callerUid, environment } from "../platform/caller.ts";
 import { fileLogger } from "../platform/log_file.ts";
-import { statePaths } from "../platform/paths.ts";
+import { type StatePaths, statePaths } from "../platform/paths.ts";
 import {
   ensurePrivateDir,
   readIfPresent,
@@ -23,6 +25,7 @@ import { controlHandler } from "./control_server.ts";
 import { foreignRanges } from "./foreign_ranges.ts";
 import { startHosts } from "./hosts_access.ts";
 import { HostsBoard } from "./hosts_board.ts";
+import { START_FAILED } from "./launch.ts";
 import { removeLeftovers } from "./recovery.ts";
 import { SessionRegistry } from "./registry.ts";
 import { SessionStore } from "./store.ts";
@@ -48,6 +51,24 @@ export async function runSvc(args: string[]): Promise<number> {
   }
   const clock = systemClock;
   const log = fileLogger(paths.log, clock, args.includes("--debug") ? "debug" : "info");
+  try {
+    return await serve(args, paths, clock, log);
+  } catch (error) {
+    // One that stayed without its socket would hold the lock and answer nobody.
+    log.error(START_FAILED, {
+      reason: messageOf(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+    return 1;
+  }
+}
+
+async function serve(
+  args: readonly string[],
+  paths: StatePaths,
+  clock: Clock,
+  log: Logger,
+): Promise<number> {
   const lock = await tryLock(paths.lock);
   if (!lock) {
     log.info("Another czfwd is running already; this one ends");
