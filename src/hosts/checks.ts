@@ -2,7 +2,7 @@
 import { CzctlError, messageOf } from "../model/errors.ts";
 import type { Clock } from "../model/clock.ts";
 import { silentLogger } from "../model/log.ts";
-import { realFiles } from "../platform/files.ts";
+import { codeOf, realFiles } from "../platform/files.ts";
 import { currentUser } from "../platform/run_program.ts";
 import { mayListen, systemLookup } from "../platform/system_resolver.ts";
 import { type BlockLine, blockOf } from "./block.ts";
@@ -13,12 +13,15 @@ import { readHosts } from "./look.ts";
 import { findMarkers } from "./markers.ts";
 import { isLocalServiceAddress } from "./names.ts";
 import { SYSTEM_PLACE } from "./place.ts";
+import { blockIsKept } from "./probe.ts";
 
 export interface HostsFinding {
   readonly id:
     | "hosts_unreadable"
     | "markers"
     | "stale_block"
+    | "kept_elsewhere"
+    | "unwritable"
     | "foreign_lines"
     | "cut_short"
     | "helper"
@@ -58,6 +61,7 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsFindi
     return [{ id: "hosts_unreadable", what, mend: `ls -l ${SYSTEM_PLACE.hosts}` }];
   }
   return [
+    ...await checkWritable(),
     ...await checkBlock(file, options, elevation),
     ...await checkCutShort(options, elevation),
     ...checkElevation(elevation),
@@ -91,12 +95,19 @@ async function checkBlock(
     });
   }
   if (!options.svcAlive) {
+    const ready = elevation.state === "ready" || elevation.state === "root";
+    if (ready && await blockIsKept(helperCommand(elevation, options.binary))) {
+      found.push({
+        id: "kept_elsewhere",
+        what: "Another czfwd of this user, started with another HOME, keeps the block there",
+        mend: "Use that HOME (as sudo or a login shell sets it), or end it: killall czfwd",
+      });
+      return found;
+    }
     found.push({
       id: "stale_block",
       what: "A block of a session that is gone is left in /etc/hosts",
-      mend: elevation.state === "ready" || elevation.state === "root"
-        ? "czctl doctor --fix"
-        : "czctl start",
+      mend: ready ? "czctl doctor --fix" : "czctl start",
       safeFix: cleanUp(options, elevation),
     });
     return found;
@@ -113,6 +124,29 @@ async function checkBlock(
     });
   }
   return found;
+}
+
+/**
+ * What stops even root is told to everybody: the kernel looks at the mount and
+ * at the immutable flag before it looks at who asks. Nothing is written.
+ */
+async function checkWritable(): Promise<HostsFinding[]> {
+  try {
+    await (await realFiles.open(SYSTEM_PLACE.hosts, "write")).close();
+    return [];
+  } catch (error) {
+    const found = {
+      EROFS: { why: "it is on a read-only file system", mend: "findmnt -T" },
+      EPERM: { why: "it is immutable", mend: "lsattr" },
+    }[codeOf(error) ?? ""];
+    if (found === undefined) return [];
+    const { hosts } = SYSTEM_PLACE;
+    return [{
+      id: "unwritable",
+      what: `${hosts} cannot be written: ${found.why}`,
+      mend: `See: ${found.mend} ${hosts}`,
+    }];
+  }
 }
 
 /** The lines between two line numbers, and the numbers of those that cannot be ours. */

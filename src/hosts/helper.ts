@@ -29,9 +29,12 @@ import {
   parseRequest,
   ProtocolViolation,
 } from "./protocol.ts";
+import { BlockLock } from "./lock.ts";
 import { LowPorts } from "./low_ports.ts";
 import { HostsTransaction } from "./transaction.ts";
 
+/** A helper whose svc was killed needs a moment for its last edit, in ms. */
+const BLOCK_WAIT_MS = 3_000;
 /** How long the last edit waits for the lock, in ms: nobody comes after it to clean up. */
 const LAST_LOCK_WAIT_MS = 30_000;
 
@@ -43,9 +46,19 @@ const LAST_LOCK_WAIT_MS = 30_000;
 export async function runHelper(args: readonly string[]): Promise<number> {
   const self = await confine();
   try {
-    await say(await helloOf(self));
-    if (args.includes("--probe")) return 0;
-    return await new Helper(self).run();
+    const hello = await helloOf(self);
+    const block = new BlockLock(realFiles, SYSTEM_PLACE, systemClock, self.uid);
+    if (args.includes("--probe")) {
+      await say(args.includes("--kept") ? { ...hello, kept: await isHeld(block) } : hello);
+      return 0;
+    }
+    const held = await block.acquire(BLOCK_WAIT_MS);
+    try {
+      await say(hello);
+      return await new Helper(self).run();
+    } finally {
+      await block.discard(held);
+    }
   } catch (error) {
     const known = error instanceof CzctlError
       ? error
@@ -53,6 +66,12 @@ export async function runHelper(args: readonly string[]): Promise<number> {
     await say({ fatal: known.toJSON() }).catch(() => {});
     return known.exitCode;
   }
+}
+
+async function isHeld(block: BlockLock): Promise<boolean> {
+  const lock = await block.acquire(0).catch(() => undefined);
+  if (lock !== undefined) await block.discard(lock);
+  return lock === undefined;
 }
 
 async function helloOf(self: Identity): Promise<HelperHello> {

@@ -12,6 +12,22 @@ export interface ProbeResult {
 
 const PROBE_MS = 10_000;
 
+/**
+ * Whether another helper of this user keeps the block now; only a helper can
+ * look at the lock that tells. False where it cannot be found out.
+ */
+export async function blockIsKept(command: readonly string[]): Promise<boolean> {
+  try {
+    const result = await runProgram([...command, "--probe", "--kept"], {
+      env: {},
+      timeoutMs: PROBE_MS,
+    });
+    return JSON.parse(result?.output.split("\n", 1)[0] ?? "").kept === true;
+  } catch {
+    return false;
+  }
+}
+
 /** Starts the copy at `path` only to ask its version and user ids. */
 export async function probe(
   path: string,

@@ -35,6 +35,8 @@ export interface HelperHello {
   readonly pid: number;
   readonly uid: number;
   readonly euid: number;
+  /** Only when asked (`--probe --kept`): another helper keeps this user's block now. */
+  readonly kept?: boolean;
 }
 
 export type HelperAnswer =

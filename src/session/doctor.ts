@@ -170,6 +170,8 @@ const HOSTS_SUBJECT: Readonly<Record<HostsFinding["id"], string>> = {
   hosts_unreadable: "hosts file",
   markers: "hosts file",
   stale_block: "hosts file",
+  kept_elsewhere: "hosts file",
+  unwritable: "hosts file",
   foreign_lines: "hosts file",
   cut_short: "hosts file",
   helper: "helper",
@@ -220,7 +222,7 @@ async function checkRecords({ paths, alive }: Look): Promise<Mendable[]> {
       mend: "czctl doctor --fix",
     },
     fix: async () => {
-      const said = await recoverIfNeeded({ paths });
+      const said = await recoverIfNeeded({ paths, onlyRecords: true });
       return said.length === 0 ? "Forgot sessions that are gone" : said.join("; ");
     },
   }];

@@ -1,5 +1,5 @@
 import type { Clock } from "../model/clock.ts";
-import { messageOf } from "../model/errors.ts";
+import { CzctlError, messageOf } from "../model/errors.ts";
 import { type Logger, silentLogger } from "../model/log.ts";
 import { systemClock } from "../platform/clock.ts";
 import { recoverEnvFile } from "../envfile/file.ts";
@@ -15,14 +15,16 @@ import { SessionStore } from "./store.ts";
  * in words; nothing when there was nothing to do or a svc lives.
  */
 export async function recoverIfNeeded(
-  { paths, clock = systemClock, log = silentLogger }: {
+  { paths, clock = systemClock, log = silentLogger, onlyRecords = false }: {
     paths: StatePaths;
     clock?: Clock;
     log?: Logger;
+    /** Leaves the hosts file to somebody else. */
+    onlyRecords?: boolean;
   },
 ): Promise<string[]> {
   const store = new SessionStore(paths.sessions);
-  const stale = await hasOwnBlock();
+  const stale = !onlyRecords && await hasOwnBlock();
   if (!stale && (await store.list()).length === 0) return [];
   // Held while cleaning, so that no svc starts meanwhile; taken means that one lives.
   const lock = await tryLock(paths.lock);
@@ -37,14 +39,22 @@ export async function recoverIfNeeded(
       try {
         await hosts.apply([]);
         said.push("Took a block that was left behind out of /etc/hosts");
+      } catch (error) {
+        // Broken markers, or a svc with another HOME: said, but what was asked for goes on.
+        said.push(wordsOf(error));
       } finally {
-        await hosts.close();
+        await hosts.close().catch((error) => log.warn(messageOf(error)));
       }
     }
     return [...said, ...await removeLeftovers({ store, log })];
   } finally {
     lock.release();
   }
+}
+
+function wordsOf(error: unknown): string {
+  const hint = error instanceof CzctlError ? error.hint : undefined;
+  return hint === undefined ? messageOf(error) : `${messageOf(error)}. ${hint}`;
 }
 
 /** What a dead svc left besides the hosts block: env files and its session records. */

@@ -29,3 +29,60 @@ e2e("a svc that cannot come up says why, and does not stay", async (scene) => {
   await scene.done("teleport", "ns", ns);
   await scene.done("stop");
 });
+
+e2e("a second HOME of one user is refused while the first has a session", async (scene) => {
+  const { box, cluster } = scene;
+  await box.sh("mkdir other");
+  const other = (...args: string[]) =>
+    box.czctl(args, { env: { KUBECONFIG: cluster.kubeconfig, HOME: `${box.home}/other` } });
+  await scene.done("teleport", "ns", ns);
+  const during = await box.hostsText();
+  assert.match((await other("doctor")).stdout, /hosts file +Another czfwd of this user/);
+  assert.equal((await other("status")).code, 0);
+  const refused = await other("teleport", "ns", ns);
+  assert.equal(refused.code, 1, refused.stdout);
+  assert.match(refused.stderr, /^error: Cannot edit \/etc\/hosts: another czfwd of this user/m);
+  assert.match(refused.stderr, /killall czfwd/);
+  assert.equal(await box.hostsText(), during, "the first session's names are as they were");
+  await scene.done("session", "close");
+  assert.equal((await other("teleport", "ns", ns, "-q")).code, 0);
+  assert.equal((await other("session", "close", "-q")).code, 0);
+  await until("no lock is left", async () => (await box.sh("ls /run/czctl")).code === 2);
+});
+
+e2e("a hosts file with broken markers does not become the backup", async (scene) => {
+  const { box } = scene;
+  const good = await box.hostsText();
+  await scene.done("teleport", "ns", ns);
+  await scene.done("session", "close");
+  await box.writeHosts(`${good}# czctl begin 0 - x\n127.1.31.1 a.b\n`);
+  const refused = await scene.czctl("teleport", "ns", ns);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /no end line \(line 3\)\n.*sudo cp ~\/hosts\.original/);
+  assert.equal(
+    (await box.sh("cat ~/hosts.original && cp ~/hosts.original /etc/hosts")).stdout,
+    good,
+  );
+  assert.match((await scene.done("doctor", "--fix")).stdout, /Nothing is wrong/);
+});
+
+e2e("a full disk is no bug of czctl", async (scene) => {
+  const { box } = scene;
+  await box.sh(`
+    mkdir -p ~/.codezero/state && mount -t tmpfs -o size=8k tmpfs ~/.codezero/state
+    head -c 100000 /dev/zero > ~/.codezero/state/fill`);
+  const refused = await scene.czctl("teleport", "ns", ns);
+  assert.equal(refused.code, 1, refused.stdout);
+  assert.match(refused.stderr, /^error: Cannot .*: .*[Nn]o space/m);
+  assert.doesNotMatch(refused.stderr, /bug/);
+  await scene.done("stop");
+  await box.sh("umount ~/.codezero/state");
+});
+
+e2e("doctor says that the hosts file is on a read-only file system", async (scene) => {
+  const { box } = scene;
+  await box.sh("mount --bind /etc/hosts /etc/hosts && mount -o remount,ro,bind /etc/hosts");
+  const said = await scene.czctl("doctor");
+  assert.equal(said.code, 1, said.stdout);
+  assert.match(said.stdout, /hosts file +\/etc\/hosts cannot be written: .*read-only.*\n.*findmnt/);
+});
