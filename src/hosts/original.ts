@@ -1,6 +1,7 @@
 import { CzctlError, messageOf } from "../model/errors.ts";
 import { realFiles } from "../platform/files.ts";
-import { editBlock } from "./block.ts";
+import { currentUser } from "../platform/run_program.ts";
+import { blockOf, editBlock } from "./block.ts";
 import { findBlocks, findMarkers } from "./markers.ts";
 import { MAX_HOSTS_BYTES, SYSTEM_PLACE } from "./place.ts";
 
@@ -24,10 +25,14 @@ export async function saveOriginal(
   try {
     const source = await realFiles.open(hosts, "read");
     const content = await source.read(MAX_HOSTS_BYTES).finally(() => source.close());
+    // With broken markers no edit follows, and a good backup would give way to
+    // a bad one just when it is needed.
+    blockOf(content, currentUser().uid);
+    const original = withoutBlocks(content);
     if (await realFiles.lstat(temporary) !== undefined) await realFiles.remove(temporary);
     const file = await realFiles.open(temporary, "create");
     try {
-      await file.write(withoutBlocks(content), 0);
+      await file.write(original, 0);
       await file.chmod(0o644);
       await file.sync();
     } finally {
