@@ -116,11 +116,28 @@ function failure(status: number, error: CzctlError): Response {
 /** A bug is logged in full; the client gets its message and where to look. */
 function toError(error: unknown, log: Logger): CzctlError {
   if (error instanceof CzctlError) return error;
+  const full = stateUnwritable(error);
+  if (full !== undefined) return full;
   log.error("Unexpected failure", {
     error: messageOf(error),
     stack: error instanceof Error ? error.stack : undefined,
   });
   return new CzctlError("failed", `Unexpected failure: ${messageOf(error)}`, {
     hint: "This is a bug of czctl; the log has the details: czctl logs",
+  });
+}
+
+/** svc writes in its own folder only where nothing else says so: a disk that is full is no bug. */
+function stateUnwritable(error: unknown): CzctlError | undefined {
+  const why = {
+    ENOSPC: "no space is left on the disk",
+    EDQUOT: "the disk quota is used up",
+    EROFS: "the file system is read-only",
+    EACCES: "permission is denied",
+  }[String((error as { code?: unknown } | null)?.code)];
+  if (why === undefined) return undefined;
+  return new CzctlError("failed", `Cannot write in ~/.codezero: ${why}`, {
+    hint: "Make room there and try again; see: df -h ~; ls -la ~/.codezero",
+    cause: error,
   });
 }
