@@ -53,7 +53,9 @@ export function parseWorkload(operands: readonly string[], command: string): Wor
     const name = checkName(first.slice(slash + 1), first, command);
     return { kind, name, rest: second === undefined ? [] : [second, ...others] };
   }
-  if (second === undefined) throw usage(`Cannot ${command} a ${kind}: no name is given`, command);
+  if (second === undefined) {
+    throw usage(`Cannot ${command} a ${kind}: no name is given`, command, "NAME", kind);
+  }
   return { kind, name: checkName(second, second, command), rest: others };
 }
 
@@ -65,9 +67,14 @@ function checkName(name: string, typed: string, command: string): string {
   throw usage(`Not a name of Kubernetes: "${typed}"`, command);
 }
 
-function usage(message: string, command: string, name = "NAME"): CzctlError {
+function usage(
+  message: string,
+  command: string,
+  name = "NAME",
+  kind: WorkloadKind = "deployment",
+): CzctlError {
+  const where = kind === "namespace" ? "" : " -n NAMESPACE";
   return new CzctlError("usage", message, {
-    hint:
-      `Like this: czctl ${command} deployment ${name} -n NAMESPACE; see czctl ${command} --help`,
+    hint: `Like this: czctl ${command} ${kind} ${name}${where}; see czctl ${command} --help`,
   });
 }

@@ -48,9 +48,13 @@ async function dispatch(args: readonly string[], context: CliContext): Promise<n
     return EXIT.done;
   }
   if (context.program !== undefined && args[0] !== "teleport" && args[0] !== "run") {
-    throw new CzctlError("usage", `No program can be run by "czctl ${args[0] ?? ""}"`, {
-      hint: "Only teleport and run take one behind --",
-    });
+    throw new CzctlError(
+      "usage",
+      `No program can be run by "${["czctl", ...args.slice(0, 1)].join(" ")}"`,
+      {
+        hint: "Only teleport and run take one behind --",
+      },
+    );
   }
   const { parseAndRun } = await import("./parse.ts");
   return await parseAndRun(args, context);

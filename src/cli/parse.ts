@@ -1,4 +1,4 @@
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 import { CzctlError, EXIT } from "../model/errors.ts";
 import { CommandHost } from "./command_host.ts";
 import type { CliContext } from "./context.ts";
@@ -12,7 +12,8 @@ import { buildProgram } from "./program.ts";
 export async function parseAndRun(args: readonly string[], context: CliContext): Promise<number> {
   const host = new CommandHost(context);
   try {
-    await buildProgram(host).parseAsync(normalised(args), { from: "user" });
+    const program = buildProgram(host);
+    await program.parseAsync(normalised(args, program), { from: "user" });
     return host.exitCode;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
@@ -20,16 +21,28 @@ export async function parseAndRun(args: readonly string[], context: CliContext):
     if (error.exitCode === 0) return EXIT.done;
     // `czctl session` alone: its help has been shown, as an error.
     if (error.code === "commander.help") return EXIT.usage;
-    throw asCzctlError(error, args);
+    throw asCzctlError(error, args, buildProgram(host));
   }
 }
 
-function normalised(args: readonly string[]): string[] {
-  if (args[0] === "help") return [...args.slice(1), "--help"];
+function normalised(args: readonly string[], program: Command): string[] {
+  if (args[0] === "help") {
+    // For a command there is not, commander would show the help of all, as though that had been asked for.
+    const known = args[1] === undefined || isCommand(program, args[1]);
+    return known ? [...args.slice(1), "--help"] : args.slice(1);
+  }
   return args.length === 0 ? ["--help"] : [...args];
 }
 
-function asCzctlError(error: CommanderError, args: readonly string[]): CzctlError {
+function isCommand(program: Command, name: string): boolean {
+  return program.commands.some((one) => one.name() === name || one.aliases().includes(name));
+}
+
+function asCzctlError(
+  error: CommanderError,
+  args: readonly string[],
+  program: Command,
+): CzctlError {
   const [what, ...rest] = error.message.replace(/^error: /, "").split("\n");
   const suggestion = rest.join(" ").replace(/^\((.*)\)$/, "$1").replace("Did", "did");
   const message = sentence(what!) + (suggestion === "" ? "" : `; ${suggestion}`);
@@ -39,7 +52,16 @@ function asCzctlError(error: CommanderError, args: readonly string[]): CzctlErro
       hint: `Like this: czctl teleport ${args.join(" ")}`,
     });
   }
-  const help = error.code === "commander.unknownCommand" || command === undefined
+  // `czctl web teleport`: the kind was forgotten.
+  if (error.code === "commander.unknownCommand" && command !== undefined) {
+    const trailing = args[args.indexOf(command) + 1];
+    if (trailing === "teleport" || trailing === "environment") {
+      return new CzctlError("usage", message, {
+        hint: `Like this: czctl ${trailing} deployment ${command} -n NAMESPACE`,
+      });
+    }
+  }
+  const help = command === undefined || !isCommand(program, command)
     ? "czctl --help"
     : `czctl ${[command, ...subcommand(command, args)].join(" ")} --help`;
   return new CzctlError("usage", message, { hint: `See ${help}` });

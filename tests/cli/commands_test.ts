@@ -170,6 +170,58 @@ Deno.test("czctl teleport --clean with no such session says so and succeeds", as
   });
 });
 
+Deno.test("czctl teleport --clean says what was asked for, and what stays open", async () => {
+  const seen: string[] = [];
+  await withControlServer(svc([web, other], seen), async (home) => {
+    const { code, out, err } = await run("teleport deploy wbe --clean -n shop --context x", home);
+    assert.equal(code, 0);
+    assert.match(out, /^No session of deployment\/wbe in namespace shop with context x is open/);
+    assert.match(err, /Still open: 3f2a9c01 \(deployment\/web\), 3fbb0000 \(statefulset\/db\)/);
+    assert.deepEqual(seen, []);
+  });
+});
+
+Deno.test("czctl session close tells sessions of equal workloads apart by namespace", async () => {
+  const twin = fakeSession({ id: "4a", workload: { ...web.workload, namespace: "stage" } });
+  await withControlServer(svc([web, twin]), async (home) => {
+    const { err } = await run("session close", home);
+    assert.match(
+      err,
+      /3f2a9c01 \(deployment\/web of shop, dev\), 4a \(deployment\/web of stage, dev\)/,
+    );
+  });
+});
+
+const wrong: [string, RegExp][] = [
+  ["help nope", /Unknown command "nope"\n {2}See czctl --help/],
+  ["session nope", /Unknown command "nope"\n {2}See czctl session --help/],
+  ["-n shop", /See czctl --help/],
+  ["web teleport -n shop", /Like this: czctl teleport deployment web -n NAMESPACE/],
+  ["teleport ns", /Like this: czctl teleport namespace NAME;/],
+  ["teleport sts", /Like this: czctl teleport statefulset NAME -n NAMESPACE;/],
+  ["-- true", /No program can be run by "czctl"/],
+];
+
+for (const [line, message] of wrong) {
+  Deno.test(`czctl ${line} is wrong usage and says what would be right`, async () => {
+    await withFolder(async (home) => {
+      const { code, out, err } = await run(line, home);
+      assert.deepEqual([code, out], [2, ""]);
+      assert.match(err, message);
+    });
+  });
+}
+
+Deno.test("czctl help COMMAND and help for an alias show that command's help", async () => {
+  await withFolder(async (home) => {
+    for (const [line, usage] of [["help teleport", "teleport"], ["help env", "environment"]]) {
+      const { code, out } = await run(line!, home);
+      assert.equal(code, 0);
+      assert.match(out, new RegExp(`^Usage: czctl ${usage}`));
+    }
+  });
+});
+
 for (
   const [line, expected] of [
     ["teleport --clean", "No session is open: nothing to clean up\n"],

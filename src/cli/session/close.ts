@@ -50,7 +50,7 @@ export function chooseSession(
   id: string | undefined,
   several = "Name one by its id; czctl session close --all closes all",
 ): SessionInfo {
-  const list = sessions.map((session) => `${session.id} (${workloadName(session)})`).join(", ");
+  const list = listOf(sessions);
   const found = id === undefined
     ? sessions
     : sessions.filter((session) => session.id.startsWith(id));
@@ -72,6 +72,15 @@ export function chooseSession(
     );
   }
   return exact;
+}
+
+/** Sessions for a message; with the namespace where the workload alone would not tell them apart. */
+export function listOf(sessions: readonly SessionInfo[]): string {
+  const names = sessions.map(workloadName);
+  return sessions.map(({ id, workload, context }, at) => {
+    const alike = names.filter((name) => name === names[at]).length > 1;
+    return `${id} (${names[at]}${alike ? ` of ${workload.namespace}, ${context}` : ""})`;
+  }).join(", ");
 }
 
 /** Closes one session, or all without an id, and says which. */

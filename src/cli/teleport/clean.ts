@@ -1,9 +1,9 @@
 import { CzctlError } from "../../model/errors.ts";
 import type { SessionInfo } from "../../model/control.ts";
 import type { CliContext } from "../context.ts";
-import { controlClient, workloadName } from "../control.ts";
-import { parseWorkload } from "../kinds.ts";
-import { closeSession, openSessions } from "../session/close.ts";
+import { controlClient } from "../control.ts";
+import { parseWorkload, type WorkloadArguments } from "../kinds.ts";
+import { closeSession, listOf, openSessions } from "../session/close.ts";
 import type { TeleportOptions } from "./command.ts";
 
 /** `czctl teleport --clean`: closes the session of this workload, or the only one. */
@@ -22,8 +22,8 @@ export async function clean(
     (options.context === undefined || session.context === options.context)
   );
   if (found.length === 0) {
-    const what = workload === undefined ? "" : ` of ${workload.kind}/${workload.name}`;
-    context.print.say(`No session${what} is open: nothing to clean up`);
+    context.print.say(`No session${wordsOf(workload, options)} is open: nothing to clean up`);
+    if (sessions.length > 0) context.print.note(`Still open: ${listOf(sessions)}`);
     if (context.print.format === "json") context.print.json({ closed: [] });
     return 0;
   }
@@ -31,9 +31,18 @@ export async function clean(
   return await closeSession(client, found[0]!.id, options.force === true, context);
 }
 
+/** What was asked for: ` of deployment/web in namespace shop`. */
+function wordsOf(
+  workload: WorkloadArguments | undefined,
+  options: Pick<TeleportOptions, "namespace" | "context">,
+): string {
+  return (workload === undefined ? "" : ` of ${workload.kind}/${workload.name}`) +
+    (options.namespace === undefined ? "" : ` in namespace ${options.namespace}`) +
+    (options.context === undefined ? "" : ` with context ${options.context}`);
+}
+
 function ambiguous(found: readonly SessionInfo[]): CzctlError {
-  const list = found.map((session) => `${session.id} (${workloadName(session)})`).join(", ");
-  return new CzctlError("usage", `${found.length} sessions are open: ${list}`, {
+  return new CzctlError("usage", `${found.length} sessions are open: ${listOf(found)}`, {
     hint: "Close one with czctl session close ID, or all with czctl session close --all",
   });
 }
