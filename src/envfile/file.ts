@@ -22,6 +22,8 @@ export interface EnvFileRecord {
 export interface ClaimOptions {
   /** Where the path was typed. */
   readonly cwd: string;
+  /** What to say of a file that is there and not known to be czctl's. */
+  readonly taken?: string;
   /** Replace a file that czctl did not write. Never a folder, link or device. */
   readonly force?: boolean;
   /** The record of an earlier claim of the same file: what it wrote is czctl's own. */
@@ -94,7 +96,7 @@ export class EnvFile {
       const ours = kind === "file" && known !== undefined && await isOneOf(known);
       if (kind === "file" && !ours && !options.force) {
         throw cannot(
-          "the file exists and czctl did not write it",
+          options.taken ?? "the file exists and czctl did not write it",
           "Give --force to replace it, or another name",
         );
       }

@@ -53,13 +53,16 @@ export function refuseCollision(
 }
 
 /** Throws CzctlError `failed` where not one service got an address. */
-export function refuseNothingTunnelled(services: readonly ServiceInfo[], where: string): void {
+export function refuseNothingTunnelled(
+  services: readonly ServiceInfo[],
+  { where, namespace }: { readonly where: string; readonly namespace: string | undefined },
+): void {
   if (services.some((service) => service.address !== undefined)) return;
   const reasons = services.slice(0, 3).map((service) => `${service.name}: ${service.reason}`);
   const what = reasons.length === 0
     ? `no service of ${where} is left after --only and --exclude`
     : `no service of ${where} can be tunnelled (${reasons.join("; ")})`;
   throw new CzctlError("failed", `Cannot teleport: ${what}`, {
-    hint: "Look with: kubectl get services",
+    hint: `Look with: kubectl get services ${namespace === undefined ? "-A" : `-n ${namespace}`}`,
   });
 }

@@ -181,7 +181,10 @@ export class Session {
     for (const [name, reason] of (await outside).found) {
       this.#notes.push(`The name ${name} is left out: ${reason}`);
     }
-    refuseNothingTunnelled(this.#forwarder.services(), whereOf(namespaces));
+    refuseNothingTunnelled(this.#forwarder.services(), {
+      where: whereOf(namespaces),
+      namespace: namespaces === "all" ? undefined : namespaces[0],
+    });
     signal.throwIfAborted();
     if (environment) {
       emit({ type: "progress", text: "Computing the environment" });

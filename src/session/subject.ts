@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import type { TeleportRequest, WorkloadRef } from "../model/control.ts";
 import type { Clock } from "../model/clock.ts";
+import { CzctlError } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
 import { type Cluster, openCluster } from "../cluster/cluster.ts";
 import { checkDomains } from "./domains.ts";
@@ -47,7 +48,7 @@ export async function lookUp(
       ? request.name
       : request.namespace ?? cluster.namespace;
     const workload = { kind: request.kind, name: request.name, namespace };
-    const { note } = await cluster.lookupWorkload(workload, signal);
+    const { note } = await lookUpWorkload(cluster, workload, request.namespace, signal);
     const additional = request.additional ?? [];
     for (const extra of additional) {
       await cluster.lookupWorkload({ kind: "namespace", name: extra, namespace: extra }, signal);
@@ -61,6 +62,29 @@ export async function lookUp(
   } catch (error) {
     await cluster.close();
     throw error;
+  }
+}
+
+/**
+ * Whether the workload is there. Where no namespace was named, a forgotten
+ * `-n` is the likeliest reason that it is not. Throws CzctlError.
+ */
+export async function lookUpWorkload(
+  cluster: Cluster,
+  workload: WorkloadRef,
+  named: string | undefined,
+  signal: AbortSignal,
+): Promise<{ note?: string }> {
+  try {
+    return await cluster.lookupWorkload(workload, signal);
+  } catch (error) {
+    const unnamed = workload.kind !== "namespace" && named === undefined;
+    if (!(error instanceof CzctlError) || error.code !== "not_found" || !unnamed) throw error;
+    throw new CzctlError(error.code, error.message, {
+      hint: `That is the context's namespace; for another one add -n NAMESPACE. ${error.hint ?? ""}`
+        .trim(),
+      cause: error,
+    });
   }
 }
 

@@ -108,6 +108,9 @@ e2e("names that are not there, with near matches", async (scene) => {
     /"?web"?/,
   );
   await refuses(scene, await czctl("teleport", "deployment", "web", "-n", "nope"), 1, /not found/);
+  const forgotten = [/namespace "default"/, /add -n NAMESPACE/] as const;
+  await refuses(scene, await czctl("teleport", "deployment", "web"), 1, ...forgotten);
+  await refuses(scene, await czctl("environment", "deployment", "web"), 1, ...forgotten);
   await refuses(scene, await czctl("teleport", "deploymnt", "web", "-n", ns), 2, /deploymnt/);
   await refuses(scene, await czctl("teleport", "deployment", "-n", ns), 2, /name/i);
   await refuses(scene, await czctl("teleprot", "deployment", "web"), 2, /teleprot/);
@@ -125,6 +128,7 @@ e2e("a namespace without services, or none left, or none that can be tunnelled",
     await czctl("teleport", "namespace", ns, "--exclude", "*"),
     1,
     /no service/i,
+    /kubectl get services -n sample-project/,
   );
   await cluster.control.apply({
     objects: [

@@ -212,3 +212,17 @@ e2e(
     await done("session", "close");
   },
 );
+
+e2e("environment into a file: again is fine, another content needs --force", async (scene) => {
+  const { box, done, czctl } = scene;
+  await done("environment", ...WEB, "env.sh");
+  await done("environment", ...WEB, "env.sh");
+  await box.sh("echo mine >> env.sh");
+  refused(
+    await czctl("environment", ...WEB, "env.sh"),
+    /env\.sh": the file exists already\n.*--force/,
+  );
+  assert.match(await text(scene, "env.sh"), /mine/);
+  await done("environment", ...WEB, "env.sh", "--force");
+  assert.doesNotMatch(await text(scene, "env.sh"), /mine/);
+});

@@ -32,7 +32,7 @@ function declareEnvironment() {
     .addOption(formatOption())
     .addOption(exportOption())
     .addOption(containerOption())
-    .option("--force", "overwrite a file that czctl did not write")
+    .option("--force", "overwrite a file that exists")
     .option("-q, --quiet", "print no notes")
     .addOption(outputOption())
     .addHelpText("after", AFTER);
