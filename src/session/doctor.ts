@@ -33,6 +33,12 @@ interface Mendable {
   readonly fix?: () => Promise<string>;
 }
 
+/** Which cluster to look at; the current one where nothing is chosen. */
+export interface ClusterChoice {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+}
+
 interface Look {
   readonly paths: StatePaths;
   readonly clock: Clock;
@@ -45,7 +51,13 @@ interface Look {
 
 /** Looks at everything that can be wrong on this machine; `fix` mends what is safe. */
 export async function runDoctor(
-  options: { paths: StatePaths; fix: boolean; signal: AbortSignal; clock?: Clock },
+  options: {
+    paths: StatePaths;
+    fix: boolean;
+    cluster?: ClusterChoice;
+    signal: AbortSignal;
+    clock?: Clock;
+  },
 ): Promise<readonly Finding[]> {
   const { paths, signal, clock = systemClock } = options;
   const look: Look = {
@@ -61,7 +73,7 @@ export async function runDoctor(
     ...await checkHostsRoom(look),
     ...await checkRecords(look),
     ...checkInspector(look),
-    ...await checkCluster(look),
+    ...await checkCluster(look, options.cluster ?? {}),
   ];
   const findings: Finding[] = [];
   for (const { finding, fix } of found) {
@@ -250,12 +262,13 @@ function checkInspector({ status }: Look): Mendable[] {
   }];
 }
 
-/** The cluster of the current context: address, certificate, credentials, and the two clocks. */
-async function checkCluster({ clock, signal }: Look): Promise<Mendable[]> {
+/** The cluster of the chosen or current context: address, certificate, credentials, and the two clocks. */
+async function checkCluster({ clock, signal }: Look, choice: ClusterChoice): Promise<Mendable[]> {
   const subject = "cluster";
   const env = environment();
   try {
     const cluster = await openCluster({
+      ...choice,
       env,
       cwd: workingFolder(),
       home: env["HOME"] ?? "/",

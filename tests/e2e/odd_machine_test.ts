@@ -86,3 +86,17 @@ e2e("doctor says that the hosts file is on a read-only file system", async (scen
   assert.equal(said.code, 1, said.stdout);
   assert.match(said.stdout, /hosts file +\/etc\/hosts cannot be written: .*read-only.*\n.*findmnt/);
 });
+
+e2e("doctor looks at the cluster it is told", async (scene) => {
+  const { box, cluster } = scene;
+  assert.match(
+    (await scene.done("doctor", "--context", "token")).stdout,
+    /answers \(context token\)/,
+  );
+  await box.sh(
+    `sed 's#"server": *"[^"]*"#"server":"https://127.0.0.1:1"#' ${cluster.kubeconfig} > away`,
+  );
+  const said = await scene.czctl("doctor", "-k", "away");
+  assert.equal(said.code, 1, said.stdout);
+  assert.match(said.stdout, /cluster +Cannot reach the cluster https:\/\/127\.0\.0\.1:1:/);
+});

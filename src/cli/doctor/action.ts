@@ -1,17 +1,27 @@
 import { EXIT } from "../../model/errors.ts";
 import type { Finding } from "../../session/doctor.ts";
 import type { CliContext } from "../context.ts";
+import { defined } from "../options.ts";
 import { columns, count, plain } from "../text.ts";
 
 /** `czctl doctor [--fix]`; exit code 1 when a problem is left. */
 export async function doctor(
-  options: { readonly fix?: true | undefined },
+  options: {
+    readonly fix?: true | undefined;
+    readonly kubeconfig?: string | undefined;
+    readonly context?: string | undefined;
+  },
   context: CliContext,
 ): Promise<number> {
   const { print, signal } = context;
   const { runDoctor } = await import("../../session/doctor.ts");
   print.progress("Looking around");
-  const findings = await runDoctor({ paths: context.paths(), fix: options.fix === true, signal });
+  const findings = await runDoctor({
+    paths: context.paths(),
+    fix: options.fix === true,
+    cluster: defined({ kubeconfig: options.kubeconfig, context: options.context }),
+    signal,
+  });
   const problems = findings.filter((finding) => finding.state === "problem").length;
   if (print.format === "json") print.json({ findings });
   else for (const line of findingLines(findings)) print.line(line);
