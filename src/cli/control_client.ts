@@ -53,6 +53,11 @@ export class ControlClient {
     return (await this.#json<{ sessions: SessionInfo[] }>("GET", "/v1/sessions", signal)).sessions;
   }
 
+  /** Has svc stay when no session is open. */
+  stay(signal?: AbortSignal): Promise<StatusInfo> {
+    return this.#json<StatusInfo>("POST", "/v1/stay", signal);
+  }
+
   /** URL of the inspector with a one-time code. */
   async inspect(signal?: AbortSignal): Promise<string> {
     return (await this.#json<{ url: string }>("POST", "/v1/inspect", signal)).url;

@@ -10,6 +10,7 @@ import type { ErrorJson } from "./errors.ts";
  *   DELETE /v1/sessions/ID[?force=1]  -> stream of ControlEvent
  *   DELETE /v1/sessions[?force=1]     all of them -> stream of ControlEvent
  *   POST   /v1/stop                   close everything and end -> stream of ControlEvent
+ *   POST   /v1/stay                   StatusInfo; from now on it stays without a session
  *   POST   /v1/inspect                { url: string } with a one-time code
  *
  * A failed request answers 4xx/5xx with { error: ErrorJson }; a stream that
@@ -157,7 +158,7 @@ export interface StatusInfo {
   readonly version: string;
   readonly pid: number;
   readonly startedAt: string;
-  /** True when `czctl start` started it: it then stays when the last session closes. */
+  /** True after `czctl start`: it then stays when the last session closes. */
   readonly resident: boolean;
   readonly helper: {
     readonly state: "running" | "idle" | "restarting" | "failed";

@@ -12,6 +12,7 @@ export interface ControlActions {
   open(request: TeleportRequest, emit: Emit, signal: AbortSignal): Promise<void>;
   close(ids: readonly string[] | "all", force: boolean, emit: Emit): Promise<void>;
   stop(emit: Emit): Promise<void>;
+  stay(): void;
   inspectUrl(): string;
 }
 
@@ -38,6 +39,9 @@ export function controlHandler(actions: ControlActions, log: Logger) {
         }
         case "POST /v1/stop":
           return events((emit) => actions.stop(emit), log);
+        case "POST /v1/stay":
+          actions.stay();
+          return Response.json(actions.status());
         case "POST /v1/inspect":
           return Response.json({ url: actions.inspectUrl() });
         default:

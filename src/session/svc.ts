@@ -81,7 +81,7 @@ async function serve(
     })
   );
 
-  const resident = args.includes("--resident");
+  let resident = args.includes("--resident");
   const startedAt = new Date(clock.now()).toISOString();
   const ended = Promise.withResolvers<string>();
   const store = new SessionStore(paths.sessions, ownPid());
@@ -155,6 +155,10 @@ async function serve(
     stop: async (emit) => {
       await registry.stop(emit);
       ended.resolve("stop was asked for");
+    },
+    stay: () => {
+      resident = true;
+      cancelIdle();
     },
     inspectUrl: () => inspector.inspectUrl(),
   }, log);

@@ -74,6 +74,16 @@ e2e("-o json: one JSON value on standard output, also for an error", async (scen
   assert.deepEqual(closed, { closed: [session.id] });
 });
 
+e2e("start makes a czfwd stay that teleport has started", async (scene) => {
+  await scene.done("teleport", "ns", ns);
+  const { pid } = JSON.parse((await scene.done("status", "-o", "json")).stdout);
+  await scene.done("start");
+  await scene.done("session", "close");
+  const status = JSON.parse((await scene.done("status", "-o", "json")).stdout);
+  assert.deepEqual([status.pid, status.resident], [pid, true]);
+  await scene.done("stop");
+});
+
 e2e(
   "start stays without a session, stop ends it, both say so when there is nothing to do",
   async (scene) => {

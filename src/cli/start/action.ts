@@ -2,6 +2,7 @@ import { callerUid } from "../../platform/caller.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient } from "../control.ts";
+import { NotRunning } from "../control_client.ts";
 import { elevate } from "../elevation.ts";
 
 /** `czctl start`: elevates once, then starts svc so that it stays. */
@@ -24,11 +25,17 @@ export async function start(
   );
   const { ensureSvc } = await import("../../session/launch.ts");
   print.progress("Starting czfwd");
-  await ensureSvc({ paths: context.paths(), resident: true, clock: systemClock });
-  const status = await controlClient(context).connect(signal);
+  const client = controlClient(context);
+  const running = async () => {
+    await ensureSvc({ paths: context.paths(), resident: true, clock: systemClock });
+    const found = await client.connect(signal);
+    return found.resident ? found : await client.stay(signal);
+  };
+  // One that teleport started may end in the very moment it is asked to stay.
+  const status = await running().catch((error) => {
+    if (error instanceof NotRunning) return running();
+    throw error;
+  });
   if (print.format === "json") return print.json({ helper, status });
   print.step("czfwd", `running, pid ${status.pid}`);
-  if (!status.resident) {
-    print.note("czfwd was running already and ends with its last session");
-  }
 }
