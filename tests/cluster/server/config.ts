@@ -58,12 +58,13 @@ export const DEFAULT_TIMINGS: Timings = {
 
 /**
  * Well-behaved pods: a preStop hook keeps them serving for a while after their endpoints say that
- * they leave, and they finish what has begun. Without the hook a connection that has reached the
+ * they leave, and they finish what has begun. Real ones wait for seconds; 100 ms is less than what
+ * czctl gathers changes for, so that a pod avoided late is noticed. Without the hook a connection that has reached the
  * listening socket but not yet the program is reset with it, whoever the client is
  * (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow).
  * The pods have to ask for the grace period: `graceSeconds`.
  */
-export const GRACEFUL = { stopMs: 1_000, maxGraceMs: 5_000 } satisfies Partial<Timings>;
+export const GRACEFUL = { stopMs: 100, maxGraceMs: 5_000 } satisfies Partial<Timings>;
 
 /** Wire constants of the kubelet and containerd, shorter only where a test says so. */
 export interface ForwardTimings {
