@@ -58,10 +58,10 @@ export const DEFAULT_TIMINGS: Timings = {
 
 /**
  * Well-behaved pods: a preStop hook keeps them serving for a while after their endpoints say that
- * they leave, and they finish what has begun. Real ones wait for seconds; 100 ms is less than what
- * czctl gathers changes for, so that a pod avoided late is noticed. Without the hook a connection that has reached the
- * listening socket but not yet the program is reset with it, whoever the client is
- * (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow).
+ * they leave, and they finish what has begun. Real hooks wait for seconds; 100 ms is less than
+ * changes are gathered for, so that a pod avoided late is noticed. Without the hook a connection
+ * that has reached the listening socket but not yet the program is reset with it, whoever the
+ * client is (https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination-flow).
  * The pods have to ask for the grace period: `graceSeconds`.
  */
 export const GRACEFUL = { stopMs: 100, maxGraceMs: 5_000 } satisfies Partial<Timings>;
