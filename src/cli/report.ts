@@ -10,7 +10,13 @@ export function report(error: unknown, print: Printer): number {
   // The reader left on purpose; shells expect no complaint.
   if (error instanceof BrokenPipe) return EXIT.done;
   if (error instanceof CzctlError) {
-    if (print.format === "json") print.json({ error: error.toJSON() });
+    if (print.format === "json") {
+      try {
+        print.json({ error: error.toJSON() });
+      } catch {
+        // The output is what failed; people are still told.
+      }
+    }
     print.error(error.message, error.hint);
     return error.exitCode;
   }

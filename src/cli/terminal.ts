@@ -1,9 +1,11 @@
+import { CzctlError, messageOf } from "../model/errors.ts";
+
 /** One of the two streams a command writes to. */
 export interface Stream {
   readonly isTerminal: boolean;
   /** Width in characters; 80 where it is not known. */
   columns(): number;
-  /** Throws BrokenPipe when nobody reads any more. */
+  /** Throws BrokenPipe when nobody reads any more, CzctlError `failed` when output is lost. */
   write(text: string): void;
 }
 
@@ -25,14 +27,17 @@ export function realTerminal(env: Readonly<Record<string, string>>): Terminal {
   const isTerminal = Deno.stdout.isTerminal();
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || "";
   return {
-    stdout: stream(Deno.stdout),
-    stderr: stream(Deno.stderr),
+    stdout: stream(Deno.stdout, "output"),
+    stderr: stream(Deno.stderr, "error"),
     unicode: isTerminal && /utf-?8/i.test(locale),
     color: isTerminal && !env.NO_COLOR && env.TERM !== "dumb",
   };
 }
 
-function stream(file: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean }): Stream {
+function stream(
+  file: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean },
+  name: "output" | "error",
+): Stream {
   const encoder = new TextEncoder();
   return {
     isTerminal: file.isTerminal(),
@@ -49,7 +54,12 @@ function stream(file: { writeSync(bytes: Uint8Array): number; isTerminal(): bool
         for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
       } catch (error) {
         if (error instanceof Error && error.name === "BrokenPipe") throw new BrokenPipe();
-        throw error;
+        // That errors cannot be told is no reason to stop.
+        if (name === "error") return;
+        throw new CzctlError("failed", `Cannot write the standard output: ${messageOf(error)}`, {
+          hint: "See where it goes, and that there is room: df -h",
+          cause: error,
+        });
       }
     },
   };

@@ -24,6 +24,18 @@ const COMMANDS = [
   "completions",
 ];
 
+Deno.test("czctl says in words that its output cannot be written", async () => {
+  for (const args of ["version", "version -o json", "completions bash", "--help"]) {
+    const { code, stderr } = await new Deno.Command("sh", {
+      args: ["-c", `exec "$0" ${args} > /dev/full`, await binary()],
+      stderr: "piped",
+    }).output();
+    const said = new TextDecoder().decode(stderr);
+    assert.equal(code, 1, said);
+    assert.match(said, /^error: Cannot write the standard output: .*\n {2}[^\n]*\n$/);
+  }
+});
+
 Deno.test("czctl version prints version, commit, Deno version and target", async () => {
   const { version } = JSON.parse(await Deno.readTextFile(join(ROOT, "deno.json")));
   const { code, out, err } = await czctl(["version"]);
