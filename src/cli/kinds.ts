@@ -40,21 +40,30 @@ export interface WorkloadArguments {
 export function parseWorkload(operands: readonly string[], command: string): WorkloadArguments {
   const [first, second, ...others] = operands;
   if (first === undefined) {
-    throw usage(`Cannot ${command}: no workload is named`, command);
+    throw usage(
+      `Cannot ${command === "environment" ? "read an environment" : command}: no workload is named`,
+      command,
+    );
   }
   const slash = first.indexOf("/");
   const word = slash === -1 ? first : first.slice(0, slash);
   const kind = kindOf(word);
   if (kind === undefined) {
-    const forgotten = slash === -1 && second === undefined && NAME.test(word) ? word : "NAME";
-    throw usage(`Unknown kind "${word}"${didYouMean(word, BY_NAME.keys())}`, command, forgotten);
+    const message = `Unknown kind "${word}"${didYouMean(word, BY_NAME.keys())}`;
+    if (slash !== -1 || second !== undefined || !NAME.test(word)) throw usage(message, command);
+    // A name alone: most often a workload's, or for tunnels alone a namespace's.
+    const whole = command === "environment" ? "" : `, or czctl ${command} namespace ${word}`;
+    throw new CzctlError("usage", message, {
+      hint: `Like this: czctl ${command} deployment ${word} -n NAMESPACE${whole}`,
+    });
   }
   if (slash !== -1) {
     const name = checkName(first.slice(slash + 1), first, command);
     return { kind, name, rest: second === undefined ? [] : [second, ...others] };
   }
   if (second === undefined) {
-    throw usage(`Cannot ${command} a ${kind}: no name is given`, command, "NAME", kind);
+    const of = command === "environment" ? "read the environment of" : command;
+    throw usage(`Cannot ${of} a ${kind}: no name is given`, command, "NAME", kind);
   }
   return { kind, name: checkName(second, second, command), rest: others };
 }

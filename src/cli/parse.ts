@@ -48,8 +48,13 @@ function asCzctlError(
   const message = sentence(what!) + (suggestion === "" ? "" : `; ${suggestion}`);
   const command = args.find((arg) => !arg.startsWith("-"));
   if (error.code === "commander.unknownCommand" && kindOf(command?.split("/")[0] ?? "")) {
+    // kubefwd's `svc -n shop` is a whole namespace.
+    const nameless = !command!.includes("/") && (args[1] ?? "-").startsWith("-");
     return new CzctlError("usage", `No command is given for "${args.join(" ")}"`, {
-      hint: `Like this: czctl teleport ${args.join(" ")}`,
+      hint: nameless
+        ? `Like this: czctl teleport ${command} NAME -n NAMESPACE; for all services of a ` +
+          "namespace: czctl teleport namespace NAME"
+        : `Like this: czctl teleport ${args.join(" ")}`,
     });
   }
   // `czctl web teleport`: the kind was forgotten.

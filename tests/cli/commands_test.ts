@@ -199,6 +199,14 @@ const wrong: [string, RegExp][] = [
   ["web teleport -n shop", /Like this: czctl teleport deployment web -n NAMESPACE/],
   ["teleport ns", /Like this: czctl teleport namespace NAME;/],
   ["teleport sts", /Like this: czctl teleport statefulset NAME -n NAMESPACE;/],
+  [
+    "teleport shop",
+    /czctl teleport deployment shop -n NAMESPACE, or czctl teleport namespace shop/,
+  ],
+  ["svc -n shop", /Like this: czctl teleport svc NAME .*: czctl teleport namespace NAME/],
+  ["deploy/web -n shop", /Like this: czctl teleport deploy\/web -n shop/],
+  ["environment", /Cannot read an environment: no workload is named/],
+  ["environment deploy", /Cannot read the environment of a deployment: no name is given/],
   ["-- true", /No program can be run by "czctl"/],
 ];
 
