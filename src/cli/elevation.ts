@@ -26,6 +26,8 @@ export async function elevate(
   const query = { version: buildInfo().version, prefix: await prefixOf(prefix, context) };
   const before = await inspectElevation(query);
   if (before.state === "root" || before.state === "ready") return before;
+  // Before root is asked for what could not be used then.
+  await ensurePrivateDir(join(context.paths().base, "state"));
   print.say(`${WHY_ROOT}.`);
   if (before.state === "outdated") {
     print.say(`The installed helper is of version ${before.version} and is replaced.`);
@@ -46,7 +48,6 @@ export async function elevate(
       { hint: "Install it in another place: czctl start --prefix FOLDER" },
     );
   }
-  await ensurePrivateDir(join(context.paths().base, "state"));
   await rememberPrefix(context.paths().base, query.prefix);
   return after;
 }

@@ -91,7 +91,9 @@ export class EnvFile {
       if (kind === "symlink") {
         throw cannot("it is a symbolic link", "Give the path it leads to, or another name");
       }
-      if (kind === "other") throw cannot("it is not a regular file");
+      if (kind === "other") {
+        throw cannot("it is not a regular file", "Name a file, for example env.sh");
+      }
       const known = options.record;
       const ours = kind === "file" && known !== undefined && await isOneOf(known);
       if (kind === "file" && !ours && !options.force) {
@@ -108,7 +110,10 @@ export class EnvFile {
       await removeIfPresent(probe);
       return claimed;
     } catch (error) {
-      throw error instanceof CzctlError ? error : cannot(reasonOf(error));
+      throw error instanceof CzctlError ? error : cannot(
+        reasonOf(error),
+        "Name a file in a folder that you can write to, and that has room",
+      );
     }
   }
 

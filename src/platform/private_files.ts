@@ -12,11 +12,17 @@ export async function ensurePrivateDir(path: string): Promise<void> {
     const info = await Deno.stat(path);
     if (info.mode !== null && (info.mode & 0o077) !== 0) await Deno.chmod(path, 0o700);
   } catch (cause) {
-    throw new CzctlError("failed", `Cannot use the folder "${path}": ${messageOf(cause)}`, {
+    throw new CzctlError("failed", `Cannot use the folder "${path}": ${reasonOf(cause)}`, {
       hint: "Check that HOME names a folder you can write to",
       cause,
     });
   }
+}
+
+/** The system's own words, without the runtime's number and operation behind them. */
+function reasonOf(error: unknown): string {
+  const text = messageOf(error).replace(/ \(os error \d+\).*$/s, "");
+  return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
 /** How `writeAtomic` goes about it. */

@@ -26,8 +26,11 @@ function check(path: string, isFolder: boolean, uid: number | undefined, base: s
     info = Deno.statSync(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
+    const foreign = error instanceof Deno.errors.PermissionDenied && path === base;
     throw new CzctlError("failed", `Cannot use "${path}": it cannot be looked at`, {
-      hint: `Move it away: mv ${base} ${base}.old`,
+      hint: foreign
+        ? "Check that HOME names your own home folder (sudo -E keeps the caller's)"
+        : `Move it away: mv ${base} ${base}.old`,
       cause: error,
     });
   }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
+import { withUser } from "./user.ts";
 
 const ns = "sample-project";
 
@@ -99,4 +100,21 @@ e2e("doctor looks at the cluster it is told", async (scene) => {
   const said = await scene.czctl("doctor", "-k", "away");
   assert.equal(said.code, 1, said.stdout);
   assert.match(said.stdout, /cluster +Cannot reach the cluster https:\/\/127\.0\.0\.1:1:/);
+});
+
+e2e("a HOME or a folder the user may not write in: plain words and a next step", async (scene) => {
+  await scene.box.sh("mkdir -p /home/closed/.codezero && chmod 700 /home/closed");
+  const { czctl } = await withUser(scene, true, { env: { HOME: "/home/closed" } });
+  const foreign = await czctl("teleport", "ns", ns);
+  assert.match(foreign.stderr, /^error: Cannot use "\/home\/closed\/.codezero".*\n.*sudo -E/);
+  const none = await withUser(scene, true, { env: { HOME: "/nonexistent" } });
+  const started = await none.czctl("start");
+  assert.equal(started.code, 1, started.stdout);
+  assert.equal((await scene.box.sh("ls /usr/local/libexec")).stdout, "", "no half of it is done");
+  assert.match(
+    started.stderr,
+    /^error: Cannot use the folder "\/nonexistent\/.codezero\/state": permission denied\n.*HOME/,
+  );
+  const file = await scene.czctl("teleport", "deployment", "web", "-n", ns, "-f", "/proc/env.sh");
+  assert.match(file.stderr, /^error: Cannot write "\/proc\/env.sh": .*\n.*that you can write to/m);
 });
