@@ -37,5 +37,7 @@ export async function firstUsable(
       reasons.push(messageOf(error));
     }
   }
-  throw new CzctlError("failed", `Cannot find a folder for czctl: ${reasons.join("; ")}`);
+  throw new CzctlError("failed", `Cannot find a folder for czctl: ${reasons.join("; ")}`, {
+    hint: `Let root write in one of them (for a read-only container: --tmpfs /run)`,
+  });
 }

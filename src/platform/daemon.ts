@@ -53,13 +53,20 @@ export function startDaemon(
       cwd: options.cwd,
     });
     const ended = new Promise<string>((resolve) => {
-      child.once("error", (error) => resolve(error.message));
+      child.once("error", (error) => resolve(`could not be run: ${error.message}`));
       child.once(
         "exit",
         (code, signal) => resolve(signal ? `ended by ${signal}` : `ended with exit code ${code}`),
       );
     });
-    return { pid: child.pid ?? -1, ended, release: () => child.unref() };
+    return {
+      pid: child.pid ?? -1,
+      ended,
+      release() {
+        // Without a pid it never started, and there is nothing to let go of.
+        if (child.pid !== undefined) child.unref();
+      },
+    };
   } finally {
     closeSync(output);
   }

@@ -118,3 +118,11 @@ e2e("a HOME or a folder the user may not write in: plain words and a next step",
   const file = await scene.czctl("teleport", "deployment", "web", "-n", ns, "-f", "/proc/env.sh");
   assert.match(file.stderr, /^error: Cannot write "\/proc\/env.sh": .*\n.*that you can write to/m);
 });
+
+e2e("no folder that root may write in: which, and what to do in a container", async (scene) => {
+  const { box } = scene;
+  await box.sh("for f in /run /var/lib; do mount -o remount,bind,ro $f; done");
+  const refused = await scene.czctl("teleport", "ns", ns);
+  assert.equal(refused.code, 1, refused.stdout);
+  assert.match(refused.stderr, /\/run\/czctl.*\n {2}Let root write .*--tmpfs \/run/);
+});
