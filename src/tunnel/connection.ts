@@ -57,7 +57,7 @@ const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 1000;
 /** How long a dial is waited for while there is another pod to try, in ms: far-away clusters take 1,000. */
 const PATIENCE_MS = 4000;
-/** The same for a further try, where the time to hold the connection is over. */
+/** The same for a further try, and for one after the loss of a link, where the time to hold the connection is over. */
 const LAST_TRY_MS = 2000;
 /** How long a program may take to close after the pod has, in ms. */
 const LINGER_MS = 5000;
@@ -74,7 +74,8 @@ export class Connection implements StreamEvents {
   #stream: LinkStream | undefined;
   #uid: string | undefined;
   readonly #tried = new Set<string>();
-  readonly #deadline: number;
+  #deadline: number;
+  #extended = false;
   #lastError: TunnelError | undefined;
   #onlyRefusals = true;
   #tap: ConnectionTap | undefined;
@@ -182,6 +183,17 @@ export class Connection implements StreamEvents {
     } finally {
       cancel();
     }
+  }
+
+  /**
+   * That a link takes nothing shows after 10 s, when the time to hold a
+   * connection is over: once, it is given the time for another link.
+   */
+  #extend(): void {
+    if (this.#extended || this.#lastError?.fault !== "link_lost") return;
+    this.#extended = true;
+    const { clock } = this.#host;
+    this.#deadline = Math.max(this.#deadline, clock.monotonic() + LAST_TRY_MS);
   }
 
   #note(uid: string, error: TunnelError): void {
@@ -331,6 +343,7 @@ export class Connection implements StreamEvents {
       this.#podEnded = false;
       this.#cancelTimers();
       this.#note(uid, error);
+      this.#extend();
       this.#sentAny = false;
       this.#host.log.debug("Connection is tried on another pod", {
         fault: error.fault,

@@ -1,16 +1,11 @@
+import { LANES } from "./lanes.ts";
+
 /** How long a link in use may be silent before it is asked, in ms. */
 export const PING_BUSY_MS = 3000;
 /** The same for a link without streams, in ms. */
 export const PING_IDLE_MS = 5000;
 /** How long an answer may take, in ms. Two missed: 3,000 + 2 * 3,500 ms, below the 15 s promised. */
 export const PING_ANSWER_MS = 3500;
-
-/**
- * moby/spdystream, which the container runtimes use, hands what it reads to so
- * many workers: a stream's frames to number `id % 5`, PINGs in turn. A worker
- * waits for a program that takes nothing; whatever else is in its lane waits, too.
- */
-export const LANES = 5;
 
 /** Two missed answers are the end of a link. */
 const MAX_MISSED = 2;

@@ -15,9 +15,11 @@ import {
   resetFrame,
   STATUS_CANCEL,
 } from "./frames.ts";
-import { LANES, LinkHealth } from "./link_health.ts";
+import { StreamIds } from "./lanes.ts";
+import { LinkHealth } from "./link_health.ts";
 import { LinkReader } from "./link_reader.ts";
 import { LinkWriter } from "./link_writer.ts";
+import { endedByUnread, stuckLinkIsLost } from "./not_taken.ts";
 import { type SpdyHost, SpdyStream } from "./spdy_stream.ts";
 import { ASK_MS, UpstreamWatch } from "./upstream_watch.ts";
 import type {
@@ -47,18 +49,8 @@ export interface SpdyLinkOptions {
   readonly stallMs: number;
 }
 
-/** Ids are 31 bits, two per connection; a link is replaced long before they run out. */
-const LAST_ID = 0x7fff0000;
 /** A link whose connection has taken nothing for this long takes no new streams, in ms. */
 const STUCK_MS = 500;
-/** And while others of it wait it is given up after this long, in ms: no byte of theirs can pass. */
-const STUCK_LOST_MS = 5000;
-/** And while those that wait are large uploads themselves: a pod that pauses holds up all of its own. */
-const PAUSE_MS = 30_000;
-/** An upload of this much without an answer, in bytes, is a large one. */
-const BULK = 1024 * 1024;
-/** What was sent this long before that may lie behind what is not taken, in the sockets on the way, in ms. */
-const ON_THE_WAY_MS = 2000;
 /** Bytes for connections given up that a link may bring within a second before it is left. */
 const WASTE = 256 * 1024;
 const WASTE_MS = 1000;
@@ -85,8 +77,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   readonly #byData = new Map<number, SpdyStream>();
   /** By the id of the error stream: stays until that one has ended. */
   readonly #byError = new Map<number, SpdyStream>();
-  #nextId = 1;
-  readonly #heavy = new Set<SpdyStream>();
+  readonly #ids = new StreamIds();
   /** Names the pair of streams of one connection. */
   #requestId = 0;
   readonly #choked = new Set<SpdyStream>();
@@ -127,19 +118,17 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   get takesStreams(): boolean {
     const now = this.#options.clock.monotonic();
     return this.state === "open" && this.#choked.size === 0 && !this.#health.suspect &&
-      this.#nextId < LAST_ID && now - this.#chokedAt > STALL_MEMORY_MS &&
+      !this.#ids.usedUp && now - this.#chokedAt > STALL_MEMORY_MS &&
       this.#writer.stuckFor(now) < STUCK_MS && this.#upstream.overdue(now) < STUCK_MS;
   }
 
   get bulky(): boolean {
-    for (const stream of this.#heavy) if (stream.unanswered >= BULK) return true;
-    return false;
+    return this.#ids.bulky;
   }
 
   open(port: number, events: StreamEvents): LinkStream {
-    const errorId = this.#idFrom(this.#nextId);
-    const dataId = this.#idFrom(errorId + 2);
-    this.#nextId = dataId + 2;
+    const errorId = this.#ids.take();
+    const dataId = this.#ids.take();
     const rest = [["port", String(port)], ["requestid", String(this.#requestId++)]] as const;
     const stream = new SpdyStream(this, errorId, dataId, events);
     if (this.state === "closed") {
@@ -154,16 +143,6 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     this.#control(finFrame(errorId));
     this.#control(this.#headers.synStream(dataId, [["streamtype", "data"], ...rest]));
     return stream;
-  }
-
-  /** The first id from `id` on whose lane is not one of a large upload, which may come to a halt. */
-  #idFrom(id: number): number {
-    if (this.#heavy.size === 0) return id;
-    const lanes = new Set([...this.#heavy].map((stream) => stream.dataId % LANES));
-    for (let step = 0; step < LANES; step++) {
-      if (!lanes.has((id + 2 * step) % LANES)) return id + 2 * step;
-    }
-    return id;
   }
 
   probe(ms: number): Promise<boolean> {
@@ -184,7 +163,11 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   tick(now: number): void {
     if (this.state === "closed") return;
-    if (this.#holdsUpOthers(now)) return this.#lost(NOT_TAKEN);
+    const stuckMs = this.#writer.stuckFor(now);
+    const { hasOrphans } = this.#upstream;
+    if (stuckLinkIsLost([...this.#byData.values()], stuckMs, now, hasOrphans)) {
+      return this.#lost(NOT_TAKEN);
+    }
     if (this.#choked.size > 0) {
       this.#endStalled(now);
       // Nothing is read, so nothing can be heard: silence means nothing.
@@ -193,10 +176,10 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     }
     const waiting = [...this.#byData.values()].filter((stream) =>
       stream.unansweredBefore(now - ASK_MS) &&
-      stream.sentAt >= this.#upstream.readUntil(stream.dataId % LANES)
+      stream.sentAt >= this.#upstream.readUntil(stream.lane)
     );
     const stuck = this.#upstream.tick(now, waiting.length, this.streams);
-    if (stuck.size > 0 && this.#notRead(stuck, waiting)) return;
+    if (stuck.size > 0 && this.#notRead(stuck, waiting, now)) return;
     const verdict = this.#health.tick(now, this.#byData.size > 0, this.#writer.busy);
     if (verdict === "dead") this.#lost("it no longer answers");
   }
@@ -288,8 +271,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   }
 
   heavy(stream: SpdyStream, heavy: boolean): void {
-    if (heavy) this.#heavy.add(stream);
-    else this.#heavy.delete(stream);
+    this.#ids.weigh(stream, heavy);
   }
 
   /** A stream has ended: forget it, and the link too when it was the last of a draining one. */
@@ -394,7 +376,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   /** Frames for a stream that has ended may still be under way; any other id is a lie. */
   #checkId(id: number): void {
-    if ((id & 1) === 0 || id >= this.#nextId) throw new FrameError(`Unknown stream ${id}`);
+    if (!this.#ids.isKnown(id)) throw new FrameError(`Unknown stream ${id}`);
   }
 
   // ---- ends
@@ -426,48 +408,29 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   }
 
   /**
-   * A pod that takes nothing stops the whole connection: there is no flow
-   * control by stream. Its own program may wait for as long as it likes; when
-   * others have sent something since, or it is gone and only its bytes are
-   * left, the link is given up, and a connection whose bytes have not left goes
-   * to another link unnoticed. Who only receives, or has asked before, loses
-   * nothing by it.
+   * The far end reads no more in these lanes: ends whom it costs. New streams
+   * go elsewhere. True when the link is closed.
    */
-  #holdsUpOthers(now: number): boolean {
-    const stuck = this.#writer.stuckFor(now);
-    if (stuck < STUCK_LOST_MS) return false;
-    const streams = [...this.#byData.values()];
-    if (streams.length === 0) return true;
-    const since = now - stuck - ON_THE_WAY_MS;
-    const behind = streams.filter((stream) => stream.blocked || stream.sentSince(since));
-    if (this.#upstream.hasOrphans) return behind.length > 0;
-    return behind.length > 1 && (stuck >= PAUSE_MS || behind.some((stream) => !stream.isHeavy));
-  }
-
-  /**
-   * The far end reads no more in these lanes. In all of them: the link is given
-   * up for whoever waits behind another. In some: only who waits there is ended,
-   * but for the one that most likely is the reason, and new ones go elsewhere.
-   * True when the link is closed.
-   */
-  #notRead(stuck: ReadonlyMap<number, boolean>, waiting: readonly SpdyStream[]): boolean {
-    const paused = this.#upstream.overdue(this.now()) >= PAUSE_MS;
-    const lost = this.streams === 0 ||
-      stuck.size === LANES &&
-        (this.#upstream.hasOrphans
-          ? waiting.length > 0
-          : waiting.length > 1 && (paused || waiting.some((stream) => !stream.isHeavy)));
-    if (lost) this.#lost(NOT_TAKEN);
-    if (lost || stuck.size === LANES) return lost;
-    for (const [lane, orphaned] of stuck) {
-      const behind = waiting.filter((stream) => stream.isIn(lane))
-        .sort((a, b) => b.unanswered - a.unanswered);
-      for (const stream of behind.slice(orphaned ? 0 : 1)) {
-        if (!this.#byData.has(stream.dataId) || stream.isHeavy && !paused) continue;
-        this.drain("the pod takes nothing of some of what it is sent");
-        this.sendReset(stream.dataId);
-        stream.finish(lostError(NOT_TAKEN, undefined, !stream.wrotePayload));
-      }
+  #notRead(
+    stuck: ReadonlyMap<number, boolean>,
+    waiting: readonly SpdyStream[],
+    now: number,
+  ): boolean {
+    const ended = endedByUnread({
+      stuck,
+      waiting,
+      streams: this.streams,
+      overdueMs: this.#upstream.overdue(now),
+      orphans: this.#upstream.hasOrphans,
+    });
+    if (ended === "link") {
+      this.#lost(NOT_TAKEN);
+      return true;
+    }
+    for (const stream of ended) {
+      this.drain("the pod takes nothing of some of what it is sent");
+      this.sendReset(stream.dataId);
+      stream.finish(lostError(NOT_TAKEN, undefined, !stream.wrotePayload));
     }
     return false;
   }

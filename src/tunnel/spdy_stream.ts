@@ -1,6 +1,6 @@
 import { classifyErrorText, TunnelError } from "./errors.ts";
 import { FRAME_HEAD, writeDataHead } from "./frames.ts";
-import { LANES } from "./link_health.ts";
+import { LANES } from "./lanes.ts";
 import {
   HEAD_ROOM,
   type Lease,
@@ -116,7 +116,7 @@ export class SpdyStream implements LinkStream {
     if (this.#over) return;
     this.#leave();
     this.link.sendReset(this.dataId);
-    if (this.#sentBytes >= MUCH) this.link.orphaned(this.dataId % LANES);
+    if (this.#sentBytes >= MUCH) this.link.orphaned(this.lane);
     this.link.forget(this);
   }
 
@@ -147,9 +147,14 @@ export class SpdyStream implements LinkStream {
     return this.#replied ? this.#upAt : Math.max(this.#openedAt, this.#upAt);
   }
 
+  /** Where the server works on what it sends. */
+  get lane(): number {
+    return this.dataId % LANES;
+  }
+
   /** True when what it sends, or its opening, is in this lane. */
   isIn(lane: number): boolean {
-    return this.dataId % LANES === lane || (!this.#replied && this.errorId % LANES === lane);
+    return this.lane === lane || (!this.#replied && this.errorId % LANES === lane);
   }
 
   // ---- from the link

@@ -1,4 +1,4 @@
-import { LANES } from "./link_health.ts";
+import { LANES } from "./lanes.ts";
 
 /** How long connections may wait for an answer before the far end is asked, in ms; also between two questions. */
 export const ASK_MS = 3000;

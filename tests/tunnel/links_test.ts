@@ -187,8 +187,7 @@ Deno.test("A link that takes up nothing more is left, though it still brings som
     streams.push(stream);
     await echo(stream);
   };
-  const engine = { clock, holdMs: 60_000 };
-  await withBed({ pods: { a: pod }, engine }, async ({ connect, engine, peer }) => {
+  await withBed({ pods: { a: pod }, engine: { clock } }, async ({ connect, engine, peer }) => {
     const first = await connect();
     await until(() => streams.length === 1, "the first one is taken up");
     for (const link of peer.links) link.deaf = true;
