@@ -164,6 +164,8 @@ export interface StatusInfo {
     readonly state: "running" | "idle" | "restarting" | "failed";
     readonly pid?: number;
     readonly reason?: string;
+    /** What to do about it, where that is known. */
+    readonly hint?: string;
   };
   readonly inspector: { readonly url?: string; readonly reason?: string };
   /** Sessions that are being opened, or undone after that failed or was cancelled. */

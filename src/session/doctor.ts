@@ -133,7 +133,7 @@ function checkSvc({ status, alive }: Look): Mendable[] {
         subject: "helper",
         state: "problem",
         text: `The helper does not run: ${status.helper.reason ?? "it does not start"}`,
-        mend: "czctl stop; czctl start",
+        mend: status.helper.hint ?? "czctl stop; czctl start",
       },
     });
   }

@@ -70,7 +70,7 @@ export async function hasOwnBlock(): Promise<boolean> {
 class LazyHosts implements HostsAccess {
   #keeper: Promise<HostsKeeper> | undefined;
   #running: HostsKeeper | undefined;
-  #failure: string | undefined;
+  #failure: unknown;
   #hasBlock = false;
 
   constructor(
@@ -81,9 +81,15 @@ class LazyHosts implements HostsAccess {
 
   get state(): StatusInfo["helper"] {
     if (this.#running) return this.#running.state;
-    return this.#failure === undefined
-      ? { state: "idle", reason: "it starts with the first session" }
-      : { state: "failed", reason: this.#failure };
+    if (this.#failure === undefined) {
+      return { state: "idle", reason: "it starts with the first session" };
+    }
+    const hint = this.#failure instanceof CzctlError ? this.#failure.hint : undefined;
+    return {
+      state: "failed",
+      reason: messageOf(this.#failure),
+      ...(hint === undefined ? {} : { hint }),
+    };
   }
 
   async ready(): Promise<void> {
@@ -113,7 +119,7 @@ class LazyHosts implements HostsAccess {
 
   #start(): Promise<HostsKeeper> {
     this.#keeper ??= this.#startNow().catch((error) => {
-      this.#failure = messageOf(error);
+      this.#failure = error;
       this.#keeper = undefined;
       throw error instanceof CzctlError ? error : new CzctlError(
         "not_elevated",

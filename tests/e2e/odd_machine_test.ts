@@ -125,4 +125,5 @@ e2e("no folder that root may write in: which, and what to do in a container", as
   const refused = await scene.czctl("teleport", "ns", ns);
   assert.equal(refused.code, 1, refused.stdout);
   assert.match(refused.stderr, /\/run\/czctl.*\n {2}Let root write .*--tmpfs \/run/);
+  assert.match((await scene.czctl("doctor")).stdout, /helper +.*\n +mend: Let root write/);
 });
