@@ -33,9 +33,12 @@ export class StreamIds {
     return false;
   }
 
-  /** The next id: the first whose lane is not one of a heavy upload, if there is such a lane. */
-  take(): number {
-    const id = this.#free();
+  /**
+   * The next id: the first whose lane is neither a heavy upload's nor one of
+   * `avoid`, if there is such a lane.
+   */
+  take(avoid: readonly number[] = []): number {
+    const id = this.#free(avoid);
     this.#next = id + 2;
     return id;
   }
@@ -50,9 +53,10 @@ export class StreamIds {
     else this.#heavy.delete(upload);
   }
 
-  #free(): number {
-    if (this.#heavy.size === 0) return this.#next;
-    const lanes = new Set([...this.#heavy].map((upload) => upload.dataId % LANES));
+  #free(avoid: readonly number[]): number {
+    if (this.#heavy.size === 0 && avoid.length === 0) return this.#next;
+    const lanes = new Set(avoid);
+    for (const { dataId } of this.#heavy) lanes.add(dataId % LANES);
     for (let step = 0; step < LANES; step++) {
       const id = this.#next + 2 * step;
       if (!lanes.has(id % LANES)) return id;

@@ -127,8 +127,9 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   }
 
   open(port: number, events: StreamEvents): LinkStream {
-    const errorId = this.#ids.take();
-    const dataId = this.#ids.take();
+    const avoid = this.#upstream.orphanLanes;
+    const errorId = this.#ids.take(avoid);
+    const dataId = this.#ids.take(avoid);
     const rest = [["port", String(port)], ["requestid", String(this.#requestId++)]] as const;
     const stream = new SpdyStream(this, errorId, dataId, events);
     if (this.state === "closed") {

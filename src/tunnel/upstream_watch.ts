@@ -42,6 +42,14 @@ export class UpstreamWatch {
     return this.#orphans.some(({ open }) => open.size > 0);
   }
 
+  /** Lanes in which bytes of connections given up may lie. */
+  get orphanLanes(): readonly number[] {
+    if (this.#orphans.length === 0) return NONE;
+    return this.#orphans.flatMap(({ orphan, open }) =>
+      orphan !== undefined && open.has(orphan) ? [orphan] : NONE
+    );
+  }
+
   /** All that was sent in this lane before this time has been read, as an answered PING proves. */
   readUntil(lane: number): number {
     return this.#readUntil[lane]!;
@@ -112,3 +120,5 @@ export class UpstreamWatch {
     return { at, open, ...(orphan === undefined ? {} : { orphan }) };
   }
 }
+
+const NONE: readonly number[] = [];

@@ -3,6 +3,7 @@ import { Buffer } from "node:buffer";
 import { WebSocket } from "ws";
 import { api, credentials, eventually, podOf, portForwardPath } from "./harness.ts";
 import { type Cluster, startCluster } from "./mod.ts";
+import { until } from "../until.ts";
 import { type Frame, request, SpdyClient } from "./spdy_client.ts";
 
 const RECORDINGS = new URL("../testdata/recordings/", import.meta.url);
@@ -169,33 +170,49 @@ withCluster("streams without headers are reset, lonely ones time out", async (cl
   await client.close();
 }, { forward: { streamCreationMs: 100 } });
 
-withCluster("one stalled reader stalls its link, and only that", async (cluster) => {
-  await cluster.control.apply({
-    objects: [{
-      kind: "Pod",
-      metadata: { name: "mixed", namespace: "sample-project" },
-      spec: { containers: [{ name: "c", args: ["stall=7000", "echo=7001"] }] },
-    }],
-  });
-  const options = await credentials(cluster, "admin");
-  const path = portForwardPath("mixed");
-  const client = await SpdyClient.open(options, path);
-  const stalled = client.connect(7000);
-  const echo = client.connect(7001);
-  client.data(echo.data, "before");
-  await client.until((frame) => frame.body.toString() === "before");
-  // More than every socket buffer on the way to the pod.
-  const block = Buffer.alloc(1 << 20);
-  for (let i = 0; i < 24; i++) client.data(stalled.data, block);
-  client.data(echo.data, "behind");
-  await assert.rejects(client.until((frame) => frame.body.toString() === "behind", 700));
-  const other = await SpdyClient.open(options, path);
-  const fine = other.connect(7001);
-  other.data(fine.data, "other");
-  await other.until((frame) => frame.body.toString() === "other");
-  await client.close();
-  await other.close();
-});
+withCluster(
+  "one stalled reader stalls its worker, then its link, and only that",
+  async (cluster) => {
+    await cluster.control.apply({
+      objects: [{
+        kind: "Pod",
+        metadata: { name: "mixed", namespace: "sample-project" },
+        spec: { containers: [{ name: "c", args: ["stall=7000", "echo=7001"] }] },
+      }],
+    });
+    const options = await credentials(cluster, "admin");
+    const path = portForwardPath("mixed");
+    const client = await SpdyClient.open(options, path);
+    const echoed = async (id: number, text: string, timeoutMs = 5_000) => {
+      client.data(id, text);
+      await client.until((frame) => frame.body.toString() === text, timeoutMs);
+    };
+    const stalled = client.connect(7000);
+    const others = Array.from({ length: 5 }, () => client.connect(7001));
+    for (const { data } of others) await echoed(data, `before ${data}`);
+    const beside = others.filter(({ data }) => data % 5 !== stalled.data % 5);
+    const behind = others.filter(({ data }) => data % 5 === stalled.data % 5);
+    assert.deepEqual([beside.length, behind.length], [4, 1]);
+    // More than every socket buffer on the way to the pod, in fewer frames than wait for a worker.
+    const block = Buffer.alloc(1 << 20);
+    for (let i = 0; i < 24; i++) client.data(stalled.data, block);
+    for (const { data } of beside) await echoed(data, `beside ${data}`);
+    await assert.rejects(echoed(behind[0]!.data, "behind", 700));
+    // PINGs take turns.
+    for (let i = 0; i < 5; i++) client.ping(101 + 2 * i);
+    const pings = () => client.frames.filter((frame) => frame.kind === "PING").length;
+    await until("four of five PINGs are answered", () => pings() === 4);
+    for (let i = 0; i < 60; i++) client.data(stalled.data, "more");
+    await assert.rejects(echoed(beside[0]!.data, "behind all", 700));
+    assert.equal(pings(), 4);
+    const other = await SpdyClient.open(options, path);
+    const fine = other.connect(7001);
+    other.data(fine.data, "other");
+    await other.until((frame) => frame.body.toString() === "other");
+    await client.close();
+    await other.close();
+  },
+);
 
 withCluster("refusals are the real ones", async (cluster) => {
   const pod = await podOf(cluster, "echo");

@@ -44,6 +44,19 @@ export function targetsOf(cluster: Cluster, context: string): ApiTargetSource {
   };
 }
 
+/** Sockets this process has open. */
+function openSockets(): number {
+  let count = 0;
+  for (const { name } of Deno.readDirSync("/proc/self/fd")) {
+    try {
+      if (Deno.readLinkSync(`/proc/self/fd/${name}`).startsWith("socket:")) count++;
+    } catch {
+      // The folder's own.
+    }
+  }
+  return count;
+}
+
 /** A cluster and an engine with listeners whose endpoints follow the watch, as a session's do. */
 export class Ground {
   /** By listener, the name of its Service. */
@@ -55,6 +68,7 @@ export class Ground {
     readonly cluster: Cluster,
     readonly engine: TunnelEngine,
     private readonly watched: Watched,
+    private readonly socketsBefore: number,
   ) {
     this.#discovery = watched.discover({ namespaces: [NS] }, {
       onChange: () => this.#refresh(),
@@ -70,6 +84,7 @@ export class Ground {
       readonly engine?: Partial<TunnelEngineOptions>;
     },
   ): Promise<Ground> {
+    const before = openSockets();
     const cluster = await startCluster(options);
     const engine = Ground.engineFor(cluster, options.context ?? "token", options.engine);
     const watched = await openCluster({
@@ -81,7 +96,7 @@ export class Ground {
       log: silentLogger,
       clock: systemClock,
     });
-    const ground = new Ground(cluster, engine, watched);
+    const ground = new Ground(cluster, engine, watched, before);
     await ground.#discovery.ready;
     return ground;
   }
@@ -139,6 +154,8 @@ export class Ground {
     await this.watched.close();
     await this.engine.close();
     await this.cluster.close();
+    // A write that waits for the far end cannot be called off (decisions/0124): now it fails.
+    await until(() => openSockets() <= this.socketsBefore, "every socket is closed");
   }
 
   [Symbol.asyncDispose](): Promise<void> {

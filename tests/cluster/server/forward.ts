@@ -43,7 +43,7 @@ export interface ForwardPeer {
   data(block: Buffer, length: number, written: () => void): boolean;
   /** The connection is over; `error` is the text for the error stream. */
   finish(error?: string): void;
-  /** A pod socket is full, or no longer: back-pressure for the whole link. */
+  /** The program takes nothing more for now, or does again: its worker waits for it. */
   congested(full: boolean): void;
 }
 
@@ -93,6 +93,7 @@ export class Forward {
     this.#socket = socket;
     socket.on("connect", () => {
       this.#connected = true;
+      this.#congested(false);
       for (const chunk of this.#early.splice(0)) this.#write(chunk);
     });
     socket.on("end", () => {
@@ -169,8 +170,10 @@ export class Forward {
   /** Bytes from the client; lent, so kept as a copy where they must wait. */
   write(chunk: Buffer): void {
     if (this.#over) return;
-    if (this.#connected) this.#write(chunk);
-    else this.#early.push(Buffer.from(chunk));
+    if (this.#connected) return this.#write(chunk);
+    this.#early.push(Buffer.from(chunk));
+    // Nobody reads a stream before there is somebody to write to.
+    this.#congested(true);
   }
 
   /** The client's FIN (or RST) on the data stream: containerd does not pass it on to the pod. */

@@ -12,6 +12,13 @@ const TYPE = { synStream: 1, synReply: 2, rstStream: 3, settings: 4, ping: 6, go
 const FIN = 1;
 /** RST_STREAM status the servers use for everything. */
 const CANCEL = 5;
+/**
+ * Frames are handled by so many workers: a stream's by number `id % 5`, PINGs in turn. A worker waits
+ * for the program of the stream it is at; so many frames may wait for a worker, then nothing more is
+ * read (moby/spdystream, connection.go: FRAME_WORKERS, QUEUE_SIZE, Serve, handleDataFrame).
+ */
+const WORKERS = 5;
+const QUEUE = 50;
 /** No header block of a client comes near; a longer frame is a broken one. */
 const MAX_CONTROL = 1 << 20;
 
@@ -31,6 +38,12 @@ interface Pair {
 interface Stream {
   readonly pair: Pair;
   readonly kind: "error" | "data";
+}
+
+interface Worker {
+  /** Programs it waits for. */
+  held: number;
+  readonly waiting: (() => void)[];
 }
 
 function control(type: number, flags: number, body: Buffer): Buffer {
@@ -73,13 +86,21 @@ export class SpdyLink {
   readonly #waiting = new Set<Forward>();
   #replied = false;
   #lastId = 0;
-  #congested = 0;
+  readonly #workers: readonly Worker[] = Array.from(
+    { length: WORKERS },
+    () => ({ held: 0, waiting: [] }),
+  );
+  #turn = 0;
+  #reading = true;
+  readonly #unread: Buffer[] = [];
   // Reader state: the head of the frame under way, what is left of its body.
   #head = Buffer.alloc(8);
   #headLength = 0;
   #left = 0;
   #control: Buffer[] | undefined;
-  #stream: Stream | undefined;
+  /** Of the DATA frame under way; its pieces, when its worker is not at it yet. */
+  #dataId = 0;
+  #later: Buffer[] | undefined;
   #broken = false;
 
   constructor(
@@ -98,6 +119,10 @@ export class SpdyLink {
     let at = 0;
     const length = chunk.length;
     while (at < length && !this.#broken) {
+      if (!this.#reading) {
+        this.#unread.push(chunk.subarray(at));
+        return;
+      }
       if (this.#left === 0) {
         // A whole head in one chunk is the rule; a split one is put together.
         const take = Math.min(8 - this.#headLength, length - at);
@@ -119,8 +144,9 @@ export class SpdyLink {
         else this.#control[this.#control.length - 1] = Buffer.from(piece);
       } else {
         this.bytesUp += take;
-        this.#data(piece);
-        if (this.#left === 0 && (this.#head[4]! & FIN)) this.#fin();
+        if (this.#later) this.#later.push(piece);
+        else this.#data(this.#dataId, piece);
+        if (this.#left === 0) this.#dataRead();
       }
     }
   }
@@ -135,19 +161,70 @@ export class SpdyLink {
       return;
     }
     this.#control = undefined;
-    this.#stream = this.#streams.get(head.readUInt32BE(0));
-    if (this.#left === 0 && (head[4]! & FIN)) this.#fin();
+    this.#dataId = head.readUInt32BE(0);
+    const { held, waiting } = this.#worker(this.#dataId);
+    this.#later = held > 0 || waiting.length > 0 ? [] : undefined;
+    if (this.#left === 0) this.#dataRead();
   }
 
-  #data(piece: Buffer): void {
-    const stream = this.#stream;
+  /** A whole DATA frame was read. */
+  #dataRead(): void {
+    const id = this.#dataId;
+    const fin = (this.#head[4]! & FIN) !== 0;
+    const pieces = this.#later;
+    this.#later = undefined;
+    if (pieces === undefined) {
+      if (fin) this.#fin(id);
+      return;
+    }
+    this.#handle(this.#worker(id), () => {
+      for (const piece of pieces) this.#data(id, piece);
+      if (fin) this.#fin(id);
+    });
+  }
+
+  #worker(id: number): Worker {
+    return this.#workers[id % WORKERS]!;
+  }
+
+  #inTurn(): Worker {
+    return this.#worker(this.#turn++);
+  }
+
+  /** Handles a frame, or leaves it to a worker who is not free. */
+  #handle(worker: Worker, frame: () => void): void {
+    if (worker.held === 0 && worker.waiting.length === 0) return frame();
+    worker.waiting.push(frame);
+    this.#read();
+  }
+
+  /** A worker waits for a program, or no longer. */
+  #hold(worker: Worker, held: boolean): void {
+    worker.held += held ? 1 : -1;
+    while (worker.held === 0 && worker.waiting.length > 0 && !this.#broken) {
+      worker.waiting.shift()!();
+    }
+    this.#read();
+  }
+
+  #read(): void {
+    const on = this.#workers.every(({ waiting }) => waiting.length <= QUEUE);
+    if (on === this.#reading) return;
+    this.#reading = on;
+    const unread = on ? this.#unread.splice(0) : [];
+    for (const chunk of unread) this.receive(chunk);
+    if (this.#reading === on) this.hooks.reading(on);
+  }
+
+  #data(id: number, piece: Buffer): void {
+    const stream = this.#streams.get(id);
     if (!stream || stream.kind !== "data") return;
     if (stream.pair.forward) stream.pair.forward.write(piece);
     else stream.pair.early.push(Buffer.from(piece));
   }
 
-  #fin(): void {
-    const stream = this.#stream;
+  #fin(id: number): void {
+    const stream = this.#streams.get(id);
     if (!stream || stream.kind !== "data") return;
     stream.pair.ended = true;
     stream.pair.forward?.end();
@@ -159,28 +236,35 @@ export class SpdyLink {
       case TYPE.synStream:
         return this.#synStream(body);
       case TYPE.rstStream: {
-        const stream = this.#streams.get(body.readUInt32BE(0) & 0x7fffffff);
-        if (!stream) return;
-        this.#streams.delete(body.readUInt32BE(0) & 0x7fffffff);
-        if (stream.kind !== "data") return;
-        // From the sources, not recorded: a reset is an end of input for containerd, so it goes on
-        // for one more second, and nothing stops its writes meanwhile (moby/spdystream, WriteData
-        // looks at `finished` only for a FIN; containerd, sandbox_portforward_linux.go).
-        stream.pair.mute = true;
-        stream.pair.ended = true;
-        stream.pair.forward?.end();
-        return;
+        const id = body.readUInt32BE(0) & 0x7fffffff;
+        return this.#handle(this.#worker(id), () => this.#resetByClient(id));
       }
       case TYPE.ping:
-        this.pings++;
-        // Odd ids are the client's; ours would be even, and none is ever sent.
-        if (body.readUInt32BE(0) & 1) this.wire.write(control(TYPE.ping, 0, body));
-        return;
+        return this.#handle(this.#inTurn(), () => {
+          this.pings++;
+          // Odd ids are the client's; ours would be even, and none is ever sent.
+          if (body.readUInt32BE(0) & 1) this.wire.write(control(TYPE.ping, 0, body));
+        });
       case TYPE.goAway:
         return;
       default:
         // SETTINGS, WINDOW_UPDATE and the rest are read and ignored, as by moby/spdystream.
     }
+  }
+
+  /**
+   * From the sources, not recorded: a reset is an end of input for containerd, so it goes on for one
+   * more second, and nothing stops its writes meanwhile (moby/spdystream, WriteData looks at
+   * `finished` only for a FIN; containerd, sandbox_portforward_linux.go).
+   */
+  #resetByClient(id: number): void {
+    const stream = this.#streams.get(id);
+    if (!stream) return;
+    this.#streams.delete(id);
+    if (stream.kind !== "data") return;
+    stream.pair.mute = true;
+    stream.pair.ended = true;
+    stream.pair.forward?.end();
   }
 
   #synStream(body: Buffer): void {
@@ -194,6 +278,11 @@ export class SpdyLink {
     // Stream ids must be odd and grow (spdystream validateStreamId).
     if (id % 2 === 0 || id <= this.#lastId) return this.#goAway();
     this.#lastId = id;
+    const fin = (this.#head[4]! & FIN) !== 0;
+    this.#handle(this.#worker(id), () => this.#opened(id, headers, fin));
+  }
+
+  #opened(id: number, headers: Map<string, string>, fin: boolean): void {
     const port = Number(headers.get("port") ?? "");
     const kind = headers.get("streamtype");
     if (
@@ -219,7 +308,7 @@ export class SpdyLink {
     } else {
       if (pair.dataId !== undefined) return this.#text(pair.errorId, this.#twice(request, kind));
       pair.dataId = id;
-      if (this.#head[4]! & FIN) pair.ended = true;
+      if (fin) pair.ended = true;
     }
     if (pair.errorId !== undefined && pair.dataId !== undefined) this.#start(pair, port);
   }
@@ -254,10 +343,7 @@ export class SpdyLink {
         return false;
       },
       finish: (error) => this.#finish(pair, error),
-      congested: (full) => {
-        this.#congested += full ? 1 : -1;
-        this.hooks.reading(this.#congested === 0);
-      },
+      congested: (full) => this.#hold(this.#worker(dataId), full),
     });
     pair.forward = forward;
     forward.start();
@@ -323,6 +409,7 @@ export class SpdyLink {
   /** The client is gone. */
   closed(): void {
     this.#broken = true;
+    for (const { waiting } of this.#workers) waiting.length = 0;
     for (const pair of this.#pairs.values()) clearTimeout(pair.timer);
     for (const pair of [...this.#open]) pair.forward?.abort();
   }
