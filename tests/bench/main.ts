@@ -44,7 +44,7 @@ const { values } = parseArgs({
   args: Deno.args.filter((one, index) => !(index === 0 && one === "--")),
   options: {
     only: { type: "string", multiple: true, default: [] },
-    rounds: { type: "string", default: "5" },
+    rounds: { type: "string", default: "4" },
     ms: { type: "string", default: "1200" },
     write: { type: "boolean", default: false },
     "no-compile": { type: "boolean", default: false },

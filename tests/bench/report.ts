@@ -78,7 +78,7 @@ function conditions(results: Results): string {
   return [
     `- ${new Date().toISOString().slice(0, 10)}, ${machine}, Linux`,
     `- ${results.czctl} (compiled), Deno ${Deno.version.deno}, kubectl ${results.kubectl.version}`,
-    `- ${results.rounds} rounds in turn, ${results.windowMs} ms each after a warm-up; medians`,
+    `- ${results.rounds} rounds in turn, ${results.windowMs} ms each, after a round that does not count; medians`,
     ...results.failures.map((failure) => `- **failed**: ${failure}`),
     `- the whole run took ${results.minutes.toFixed(1)} minutes; run queue of the machine ` +
     `${results.load[0].toFixed(1)} before and ${results.load[1].toFixed(1)} after it` +
