@@ -214,6 +214,21 @@ withCluster(
   },
 );
 
+withCluster("what is sent before the pod is connected arrives in order", async (cluster) => {
+  const client = await open(cluster, "echo");
+  for (let round = 0; round < 20; round++) {
+    const { data } = client.connect(8081);
+    const text = Array.from({ length: 8 }, (_, i) => `${round}/${i};`);
+    for (const piece of text) client.data(data, piece);
+    const received = () =>
+      client.frames.filter((frame) => frame.kind === "DATA" && frame.stream === data)
+        .map((frame) => frame.body.toString()).join("");
+    await until("all of it is back", () => received().length === text.join("").length);
+    assert.equal(received(), text.join(""));
+  }
+  await client.close();
+});
+
 withCluster("refusals are the real ones", async (cluster) => {
   const pod = await podOf(cluster, "echo");
   const path = portForwardPath(pod);

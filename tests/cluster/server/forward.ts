@@ -93,8 +93,9 @@ export class Forward {
     this.#socket = socket;
     socket.on("connect", () => {
       this.#connected = true;
-      this.#congested(false);
       for (const chunk of this.#early.splice(0)) this.#write(chunk);
+      // What waits for its worker comes after what was early.
+      if (!socket.writableNeedDrain) this.#congested(false);
     });
     socket.on("end", () => {
       this.#downDone = true;
