@@ -143,7 +143,7 @@ e2e("env file: kill -9 leaves nothing that the next command does not remove", as
 });
 
 e2e("environment: the same variables in every format", async (scene) => {
-  const { box, czctl, done } = scene;
+  const { box, done } = scene;
   const json = JSON.parse((await done("environment", ...WEB, "-m", "json", "-q")).stdout);
   assert.equal(json.GREETING, "hi VALUE1 $(NOT_EXPANDED) $(UNKNOWN)");
   assert.equal(json.MEMORY_LIMIT, "134217728");
@@ -162,9 +162,6 @@ e2e("environment: the same variables in every format", async (scene) => {
   const { stdout } = await box.sh("node --env-file=.env -p 'JSON.stringify(process.env)'");
   const env = JSON.parse(stdout);
   for (const [name, value] of Object.entries(json)) assert.equal(env[name], value, name);
-  // It was czctl, but it does not remember: a second time needs --force.
-  refused(await czctl("environment", ...WEB, ".env"), /exists/);
-  await done("environment", ...WEB, ".env", "--force");
 });
 
 e2e("environment: a session's addresses are for its own cluster alone", async (scene) => {

@@ -33,13 +33,16 @@ const LOAD = `
     console.log(JSON.stringify({ ...result, pods: Object.keys(result.pods).length })); process.exit(0); } };
   setTimeout(() => { going = false; clearInterval(timer); if (open === 0) finish(open++); }, Number(process.argv[2]));`;
 
+/** Several times what the rollout takes: a pod serves its kept connections for GRACEFUL.maxGraceMs. */
+const LOAD_MS = "14000";
+
 for (const mode of ["one connection per request", "keep-alive"]) {
   e2e(
     `a rolling restart under 50 requests a second fails none: ${mode}`,
     async ({ box, cluster, done }) => {
       await cluster.control.apply({ objects });
       await done("teleport", "namespace", ns);
-      const load = box.start(["node", "-e", LOAD, mode, "8000"]);
+      const load = box.start(["node", "-e", LOAD, mode, LOAD_MS]);
       const lines = load.stdout.pipeThrough(new TextDecoderStream()).getReader();
       assert.equal(
         (await lines.read()).value,

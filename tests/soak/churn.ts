@@ -275,6 +275,9 @@ export async function soak(ms: number, say: (text: string) => void): Promise<Soa
     assert.deepEqual(failures, [], "no connection failed that must not");
     await run.clear();
 
+    // The stalled pod goes first: what it has not taken waits for as long as it is there, and a
+    // server that waits for it does not notice that its client has left.
+    await cluster.control.rollout({ namespace: NAMESPACE, deployment: "stuck" });
     const after = await settled(run, before);
     await zombieFree(cluster);
     say(`settled after ${((performance.now() - start) / 1000).toFixed(0)} s`);
@@ -384,12 +387,8 @@ async function settled(run: Soak, before: Sockets): Promise<Sockets> {
   return after;
 }
 
-/**
- * No link is left to a pod that is no more, and no stream is open in any. The stalled pod goes
- * first: a server that waits for it does not notice that its client has left.
- */
+/** No link is left to a pod that is no more, and no stream is open in any. */
 async function zombieFree(cluster: Cluster): Promise<void> {
-  await cluster.control.rollout({ namespace: NAMESPACE, deployment: "stuck" });
   let left: unknown[] = [];
   await until("no stream is open and no link leads to a removed pod", async () => {
     const pods = await cluster.control.pods();
