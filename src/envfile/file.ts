@@ -28,6 +28,8 @@ export interface ClaimOptions {
   readonly force?: boolean;
   /** The record of an earlier claim of the same file: what it wrote is czctl's own. */
   readonly record?: EnvFileRecord;
+  /** What is to be written: a file that holds just this may be replaced. */
+  readonly contents?: Uint8Array;
   /** Keeps the record on disk; awaited before each change of the file. */
   readonly persist?: (record: EnvFileRecord) => Promise<void>;
 }
@@ -94,8 +96,10 @@ export class EnvFile {
       if (kind === "other") {
         throw cannot("it is not a regular file", "Name a file, for example env.sh");
       }
-      const known = options.record;
-      const ours = kind === "file" && known !== undefined && await isOneOf(known);
+      const { record: known, contents } = options;
+      const ours = kind === "file" &&
+        (known !== undefined && await isOneOf(known) ||
+          contents !== undefined && await holds(full, contents));
       if (kind === "file" && !ours && !options.force) {
         throw cannot(
           options.taken ?? "the file exists and czctl did not write it",
@@ -208,9 +212,13 @@ export async function recoverEnvFile(record: EnvFileRecord): Promise<RemoveResul
   }
 }
 
-async function isOneOf(record: EnvFileRecord): Promise<boolean> {
+async function isOneOf(record: Omit<EnvFileRecord, "temporary">): Promise<boolean> {
   const bytes = await readAtMost(record.path, record.bytes);
   return bytes !== undefined && record.hashes.includes(sha256(bytes));
+}
+
+async function holds(path: string, contents: Uint8Array): Promise<boolean> {
+  return await isOneOf({ path, hashes: [sha256(contents)], bytes: contents.length });
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -3,7 +3,6 @@ import { type Logger, silentLogger } from "../model/log.ts";
 import { systemClock } from "../platform/clock.ts";
 import { openCluster } from "../cluster/cluster.ts";
 import { computeEnvironment } from "../envfile/compute.ts";
-import { readBytesIfPresent } from "../platform/private_files.ts";
 import { EnvFile } from "../envfile/file.ts";
 import { lookUpWorkload } from "./subject.ts";
 import { type RenderedEnvironment, renderEnvironment } from "../envfile/render.ts";
@@ -82,18 +81,13 @@ export async function writeEnvironmentFile(
   bytes: Uint8Array,
   options: { force: boolean },
 ): Promise<void> {
-  // Asked for again, with nothing changed since: as good as written.
-  const there = await readBytesIfPresent(path).catch(() => undefined);
-  if (there !== undefined && sameBytes(there, bytes)) return;
   const file = await EnvFile.claim(path, {
     cwd: "/",
     force: options.force,
     // Nothing is kept of a file that was written once, so who wrote it is not known.
     taken: "the file exists already",
+    // Asked for again, with nothing changed since.
+    contents: bytes,
   });
   await file.write(bytes);
-}
-
-function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, at) => byte === b[at]);
 }

@@ -213,7 +213,12 @@ e2e(
 e2e("environment into a file: again is fine, another content needs --force", async (scene) => {
   const { box, done, czctl } = scene;
   await done("environment", ...WEB, "env.sh");
+  await box.sh("chmod 644 env.sh");
   await done("environment", ...WEB, "env.sh");
+  assert.equal((await box.sh("stat -c %a env.sh")).stdout.trim(), "600");
+  await box.sh("mkfifo pipe; ln -s env.sh link");
+  refused(await czctl("environment", ...WEB, "pipe"), /not a regular file/);
+  refused(await czctl("environment", ...WEB, "link"), /symbolic link/);
   await box.sh("echo mine >> env.sh");
   refused(
     await czctl("environment", ...WEB, "env.sh"),
