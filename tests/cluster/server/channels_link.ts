@@ -3,7 +3,7 @@
  * data, 2n+1 error. Source: k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go.
  */
 import { Buffer } from "node:buffer";
-import { Forward, HEADROOM } from "./forward.ts";
+import { Forward } from "./forward.ts";
 import type { ForwardTarget } from "./target.ts";
 import type { LinkHooks } from "./spdy_link.ts";
 import type { Wire } from "./wire.ts";
@@ -43,12 +43,14 @@ export class ChannelsLink {
   #open(channel: number, port: number): void {
     this.streamsTotal++;
     const forward: Forward = new Forward(this.target, port, this.timings.lingerMs, {
-      data: (block, length, written) => {
+      headLength: this.wire.headLength + 1,
+      head: (block, at, length) => {
         this.bytesDown += length;
-        block[HEADROOM - 1] = channel;
-        if (this.wire.writeBlock(block, HEADROOM - 1, HEADROOM + length, written)) {
-          return true;
-        }
+        block[at - 1] = channel;
+        return 1 + this.wire.head(block, at - 1, 1 + length);
+      },
+      data: (block, from, to, written) => {
+        if (this.wire.writeBlock(block, from, to, written)) return true;
         this.#waiting.add(forward);
         return false;
       },

@@ -6,13 +6,16 @@
  */
 import { connect, type Socket } from "node:net";
 import { Buffer } from "node:buffer";
+import { clearImmediate, setImmediate } from "node:timers";
 import { backingPort } from "./pod_protocol.ts";
 import type { ForwardTarget } from "./target.ts";
 
-/** Free bytes in front of what a pod sent: enough for every frame head (WebSocket 10, SPDY 8). */
-export const HEADROOM = 18;
+/** Most bytes a head takes: WebSocket 10, SPDY 8. */
+const HEADROOM = 18;
 /** What containerd copies at a time (Go's io.Copy): no data frame of a real server is larger. */
-const BLOCK = 32 * 1024;
+const PIECE = 32 * 1024;
+/** Pieces that go out in one write: what the pod has ready goes through TLS at once. */
+const PIECES = 8;
 /** Up to here a copy is cheaper than a block. */
 const SMALL = 8_192;
 /**
@@ -22,25 +25,48 @@ const SMALL = 8_192;
  */
 const shared = Buffer.allocUnsafeSlow(SMALL);
 /** Blocks not in use, all connections together: fresh memory costs more than filling it. */
-const spare: Buffer[] = [];
-const SPARES = 64;
+const spare: Block[] = [];
+const SPARES = 16;
 
-function takeBlock(): Buffer {
-  return spare.pop() ?? Buffer.allocUnsafeSlow(HEADROOM + BLOCK);
-}
+/** Memory a connection's bytes are read into, piece behind piece. */
+class Block {
+  readonly bytes = Buffer.allocUnsafeSlow(PIECES * (HEADROOM + PIECE));
+  sent = 0;
+  filled = 0;
+  /** Who reads into it, and writes under way. */
+  #users = 1;
 
-function giveBack(block: Buffer): void {
-  if (spare.length < SPARES) spare.push(block);
+  static take(): Block {
+    const block = spare.pop();
+    if (block === undefined) return new Block();
+    block.sent = block.filled = 0;
+    block.#users = 1;
+    return block;
+  }
+
+  retain(): void {
+    this.#users++;
+  }
+
+  readonly release = (): void => {
+    if (--this.#users === 0 && spare.length < SPARES) spare.push(this);
+  };
 }
 
 /** The link's side of a connection. */
 export interface ForwardPeer {
+  /** Length of the head of a large piece, in bytes. */
+  readonly headLength: number;
   /**
-   * `length` bytes from the pod, behind HEADROOM bytes to write a head into, so that
-   * head and data go out as one without being joined; false: stop until `resume`.
-   * `written` must be called once the block may be filled again.
+   * `length` bytes from the pod lie in `block` at `at`: writes their head right in front, so that
+   * head and data go out as one without being joined. Returns the head's length.
    */
-  data(block: Buffer, length: number, written: () => void): boolean;
+  head(block: Buffer, at: number, length: number): number;
+  /**
+   * Sends `block` from `from` to `to`, heads and all; false: stop until `resume`. `written` must be
+   * called once the block may be filled again.
+   */
+  data(block: Buffer, from: number, to: number, written: () => void): boolean;
   /** The connection is over; `error` is the text for the error stream. */
   finish(error?: string): void;
   /** The program takes nothing more for now, or does again: its worker waits for it. */
@@ -57,9 +83,10 @@ export class Forward {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #over = false;
   #full = false;
-  /** The last read was full: the next goes into a block of its own. */
+  /** The last read was full: the next ones go into a block, piece behind piece. */
   #bulk = false;
-  #block: Buffer | undefined;
+  #block: Block | undefined;
+  #flushing: ReturnType<typeof setImmediate> | undefined;
 
   constructor(
     readonly target: ForwardTarget,
@@ -84,8 +111,9 @@ export class Forward {
       onread: {
         buffer: () => {
           if (!this.#bulk) return shared;
-          this.#block ??= takeBlock();
-          return this.#block.subarray(HEADROOM);
+          const { bytes, filled } = this.#block ??= Block.take();
+          const from = filled + this.peer.headLength;
+          return bytes.subarray(from, from + PIECE);
         },
         callback: (length) => this.#data(length),
       },
@@ -107,26 +135,61 @@ export class Forward {
 
   #data(length: number): boolean {
     if (this.#over) return true;
+    const { peer } = this;
     const block = this.#block;
-    let more: boolean;
-    if (block !== undefined && length > SMALL) {
-      // The block is the TLS socket's until it is written.
-      this.#block = undefined;
-      more = this.peer.data(block, length, () => giveBack(block));
-    } else {
-      const copy = Buffer.allocUnsafe(HEADROOM + length);
-      (block?.subarray(HEADROOM) ?? shared).copy(copy, HEADROOM, 0, length);
-      more = this.peer.data(copy, length, () => {});
+    if (block === undefined) {
+      this.#copied(shared, 0, length);
       this.#bulk = length === SMALL;
-      if (!this.#bulk) this.#giveBack();
+      return true;
     }
-    if (!more) this.#socket?.pause();
+    const from = block.filled + peer.headLength;
+    if (length <= SMALL) {
+      this.#flush();
+      this.#copied(block.bytes, from, length);
+      this.#retire();
+      this.#bulk = false;
+      return true;
+    }
+    peer.head(block.bytes, from, length);
+    block.filled = from + length;
+    if (block.bytes.length - block.filled < HEADROOM + PIECE) {
+      this.#flush();
+      this.#retire();
+    } else {
+      // What else the pod has ready is read before that.
+      this.#flushing ??= setImmediate(() => this.#flush());
+    }
     return true;
   }
 
-  #giveBack(): void {
-    if (this.#block !== undefined) giveBack(this.#block);
+  /** Sends a piece from memory that is used again at once. */
+  #copied(from: Buffer, at: number, length: number): void {
+    const copy = Buffer.allocUnsafe(HEADROOM + length);
+    from.copy(copy, HEADROOM, at, at + length);
+    const head = this.peer.head(copy, HEADROOM, length);
+    this.#send(copy, HEADROOM - head, copy.length, () => {});
+  }
+
+  /** Sends the pieces gathered. The next read may have its place behind them already. */
+  #flush(): void {
+    clearImmediate(this.#flushing);
+    this.#flushing = undefined;
+    const block = this.#block;
+    if (block === undefined || block.sent === block.filled) return;
+    const from = block.sent;
+    block.sent = block.filled;
+    block.retain();
+    this.#send(block.bytes, from, block.filled, block.release);
+  }
+
+  /** Nothing more is read into the block. */
+  #retire(): void {
+    this.#block?.release();
     this.#block = undefined;
+  }
+
+  #send(block: Buffer, from: number, to: number, written: () => void): void {
+    if (!this.peer.data(block, from, to, written)) this.#socket?.pause();
   }
 
   #failed(error: Error & { code?: string }, socket: Socket): void {
@@ -195,10 +258,11 @@ export class Forward {
 
   #finish(error: string | undefined): void {
     if (this.#over) return;
+    // The block is left to the garbage collector: a read may still go into it.
+    this.#flush();
     this.#over = true;
     clearTimeout(this.#timer);
     this.#congested(false);
-    this.#giveBack();
     const socket = this.#socket;
     if (socket && !socket.destroyed) {
       // As Go's Close: what is written still goes out, what arrives is not read any more.

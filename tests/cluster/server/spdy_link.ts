@@ -3,7 +3,7 @@
  * with the kubelet's stream handler on top.
  */
 import { Buffer } from "node:buffer";
-import { Forward, HEADROOM } from "./forward.ts";
+import { Forward } from "./forward.ts";
 import { EMPTY_BLOCK, HeaderInflater, parseHeaders, ZLIB_HEAD } from "./spdy_headers.ts";
 import type { ForwardTarget } from "./target.ts";
 import type { Wire } from "./wire.ts";
@@ -332,13 +332,15 @@ export class SpdyLink {
     this.streamsTotal++;
     const dataId = pair.dataId!;
     const forward: Forward = new Forward(this.target, port, this.timings.lingerMs, {
-      data: (block, length, written) => {
+      headLength: this.wire.headLength + 8,
+      head: (block, at, length) => {
         this.bytesDown += length;
-        block.writeUInt32BE(dataId, HEADROOM - 8);
-        block.writeUInt32BE(length, HEADROOM - 4);
-        if (this.wire.writeBlock(block, HEADROOM - 8, HEADROOM + length, written)) {
-          return true;
-        }
+        block.writeUInt32BE(dataId, at - 8);
+        block.writeUInt32BE(length, at - 4);
+        return 8 + this.wire.head(block, at - 8, 8 + length);
+      },
+      data: (block, from, to, written) => {
+        if (this.wire.writeBlock(block, from, to, written)) return true;
         this.#waiting.add(forward);
         return false;
       },

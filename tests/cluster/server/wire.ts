@@ -6,12 +6,22 @@ import { frameHead, FrameReader, OPCODE } from "./websocket.ts";
 export interface Wire {
   /** False: full, `drain` follows on the socket. */
   write(head: Buffer, body?: Buffer): boolean;
+  /** Length of the head of a large piece (8 to 64 KiB), in bytes. */
+  readonly headLength: number;
+  /** Writes the head of `length` bytes that begin in `block` at `at` in front of them; its length. */
+  head(block: Buffer, at: number, length: number): number;
   /**
-   * Writes `block` from `from` to `to`; the bytes before `from` are free for a head. Calls
-   * `written` when the block is free again, be it that the connection has ended.
+   * Writes `block` from `from` to `to`, heads included. Calls `written` when the block is free
+   * again, be it that the connection has ended. False only when the kernel takes no more for now.
    */
   writeBlock(block: Buffer, from: number, to: number, written: () => void): boolean;
   end(): void;
+}
+
+function writeBlock(socket: Duplex, block: Buffer, from: number, to: number, written: () => void) {
+  const more = socket.write(block.subarray(from, to), written);
+  // `write` says false for every block above its high-water mark, also when all of it has left.
+  return more || socket.writableLength === 0;
 }
 
 export function rawWire(socket: Duplex): Wire {
@@ -25,7 +35,9 @@ export function rawWire(socket: Duplex): Wire {
       socket.uncork();
       return more;
     },
-    writeBlock: (block, from, to, written) => socket.write(block.subarray(from, to), written),
+    headLength: 0,
+    head: () => 0,
+    writeBlock: (block, from, to, written) => writeBlock(socket, block, from, to, written),
     end: () => void socket.end(),
   };
 }
@@ -40,12 +52,13 @@ export function websocketWire(socket: Duplex): Wire {
       socket.uncork();
       return more;
     },
-    writeBlock(block, from, to, written) {
-      const head = frameHead(OPCODE.binary, to - from);
-      const start = from - head.length;
-      head.copy(block, start);
-      return socket.write(block.subarray(start, to), written);
+    headLength: 4,
+    head(block, at, length) {
+      const head = frameHead(OPCODE.binary, length);
+      head.copy(block, at - head.length);
+      return head.length;
     },
+    writeBlock: (block, from, to, written) => writeBlock(socket, block, from, to, written),
     end() {
       // 1000: normal closure.
       const code = Buffer.from([0x03, 0xe8]);
