@@ -1,16 +1,17 @@
 import { Buffer } from "node:buffer";
 import net from "node:net";
 import tls from "node:tls";
+import { connIo } from "./conn_io.ts";
 
 /**
  * A connected byte stream, as thin as the runtime allows: no WHATWG or Node
  * streams on the way of a byte.
  */
 export interface ByteConn {
-  /** False when Node's streams carry the bytes, which is slower. */
+  /** False when the bytes do not take the shortest way this runtime has, which is slower. */
   readonly direct: boolean;
-  /** Reads into `into`; null at the end of input. Rejects when the connection broke. */
-  read(into: Uint8Array): Promise<number | null>;
+  /** Reads into `into`, which is not empty; 0 at the end of input. Rejects when the connection broke. */
+  read(into: Uint8Array): Promise<number>;
   /** Writes some of `bytes` and says how many. Rejects when the connection broke. */
   write(bytes: Uint8Array): Promise<number>;
   /** Sends the end of output. On TLS that is close_notify. */
@@ -111,9 +112,7 @@ function closeQuietly(resource: { close(): void }): void {
 /** The connection with exactly the four calls of ByteConn, each a direct call. */
 function fromDeno(conn: Deno.Conn): ByteConn {
   return {
-    direct: true,
-    read: (into) => conn.read(into),
-    write: (bytes) => conn.write(bytes),
+    ...connIo(conn),
     closeWrite: () => conn.closeWrite(),
     close: () => closeQuietly(conn),
   };
@@ -301,7 +300,7 @@ function fromNodeSocket(socket: net.Socket): ByteConn {
           return bytes.length;
         }
         if (failure) throw failure;
-        if (ended) return null;
+        if (ended) return 0;
         await new Promise<void>((resolve) => wake = resolve);
       }
     },

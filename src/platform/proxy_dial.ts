@@ -92,7 +92,7 @@ async function take(conn: ByteConn, count: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(count);
   for (let have = 0; have < count;) {
     const read = await conn.read(bytes.subarray(have));
-    if (read === null) throw new DialError("proxy", "the proxy closed the connection");
+    if (read === 0) throw new DialError("proxy", "the proxy closed the connection");
     have += read;
   }
   return bytes;

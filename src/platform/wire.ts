@@ -62,7 +62,7 @@ export class Wire {
       while (!this.#paused && !this.destroyed) {
         const buffer = new Uint8Array(READ_SIZE);
         const count = await this.#conn.read(buffer);
-        if (count === null) return this.#end();
+        if (count === 0) return this.#end();
         // Small pieces (watch events) must not hold on to a whole buffer.
         const chunk = count < READ_SIZE / 2 ? buffer.slice(0, count) : buffer.subarray(0, count);
         this.#listener?.data(chunk);

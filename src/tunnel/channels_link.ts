@@ -222,7 +222,7 @@ export class ChannelsLink implements Link {
         }
         const buffer = this.#buffers.next();
         const count = await this.#conn.read(buffer.bytes.subarray(buffer.fill));
-        if (count === null) return this.#ended();
+        if (count === 0) return this.#ended();
         this.heardAt = this.#options.clock.monotonic();
         this.#pingAt = undefined;
         this.#feed(buffer, count);

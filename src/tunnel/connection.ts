@@ -242,7 +242,7 @@ export class Connection implements StreamEvents {
       for (;;) {
         const count = await this.#local.read(buffer.subarray(HEAD_ROOM));
         if (this.#closed) return;
-        if (count === null) break;
+        if (count === 0) break;
         const stream = this.#stream;
         this.#keepEarly(buffer, count);
         this.#tap?.up(buffer.subarray(HEAD_ROOM, HEAD_ROOM + count));

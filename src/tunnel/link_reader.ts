@@ -84,7 +84,7 @@ export class LinkReader {
         if (!this.#arrived) this.#passBeforeWaiting();
       }
       const count = await reading;
-      if (count === null) return;
+      if (count === 0) return;
       this.#fullReads = count >= FULL_READ ? this.#fullReads + 1 : 0;
       heard();
       this.#feed(buffer, count);

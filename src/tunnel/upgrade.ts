@@ -21,7 +21,7 @@ export async function readAnswer(conn: ByteConn): Promise<HttpAnswer> {
   const buffer = Buffer.alloc(MAX_HEADER);
   for (let have = 0; have < buffer.length;) {
     const count = await conn.read(buffer.subarray(have));
-    if (count === null) throw new Error("The connection ended before an answer came");
+    if (count === 0) throw new Error("The connection ended before an answer came");
     have += count;
     const parsed = parsedHead(buffer.subarray(0, have));
     // Copied, so that the large buffer is free again.
@@ -54,7 +54,7 @@ export async function readBody(conn: ByteConn, answer: HttpAnswer): Promise<stri
     while (!framing.done && have < MAX_BODY) {
       const buffer = Buffer.alloc(4096);
       const count = await conn.read(buffer);
-      if (count === null) break;
+      if (count === 0) break;
       keep(buffer.subarray(0, count));
     }
   } catch {
