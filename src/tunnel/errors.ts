@@ -77,17 +77,26 @@ export class PortBlocked extends CzctlError {
 /** Longest error text kept from a server, in characters. */
 const TEXT_LIMIT = 600;
 
-// What container runtimes and kubelets write when dialling inside the pod failed: containerd
-// ("failed to connect to localhost:80 inside namespace ..."), CRI-O ("failed to dial 80"),
-// dockershim's socat ("socat[1] E connect(...)"), and the errno of connect(2).
+// What container runtimes write when dialling inside the pod failed: containerd ("failed to connect
+// to localhost:80 inside namespace ..."), CRI-O ("dialing 80"), cri-dockerd's socat ("socat[1] E
+// connect(...)"), and the errno of connect(2).
 const DIAL_FAILED = /failed to connect to|failed to dial|connect\(|dial tcp|connect: /i;
+// When bytes were under way already: the calls of Go's net, of Windows and of socat. Looked for
+// first, because such a text may also tell of an address that was tried before.
+const TRANSFER_FAILED =
+  /\b(read|write|readfrom|writeto|splice) tcp|\bread: connection reset|\bwrite: (broken pipe|connection reset)|\b(read|write)\(\d+, 0x|wsarecv|wsasend/i;
+// The sandbox is known no more, or its network namespace could not be entered: containerd, CRI-O
+// ("could not find sandbox", "network namespace path of sandbox X is empty"), both by way of the CNI
+// library ("failed to Statfs"), cri-dockerd by way of nsenter.
 const SANDBOX_GONE =
-  /(network namespace|sandbox|container|pod)\b.{0,200}\b(is closed|not found|is not running|not running|does not exist|no longer)|unable to find|no such (container|pod|sandbox)|pods? ".{1,253}" not found/is;
+  /(network namespace|sandbox|container|pod)\b.{0,200}\b(is closed|not found|is not running|not running|does not exist|no longer)|unable to find|could not find sandbox|path of sandbox \S{1,100} is empty|failed to statfs|unknown FS magic|nsenter: .{0,200}no such (file|process)|no such (container|pod|sandbox)|pods? ".{1,253}" not found/is;
+/** cri-dockerd without socat or nsenter on its node. */
+const TOOL_MISSING = /unable to do port forwarding/i;
 
 /** Types the text that arrives on the error stream of a forwarded connection. */
 export function classifyErrorText(raw: string): TunnelError {
   const text = raw.length > TEXT_LIMIT ? raw.slice(0, TEXT_LIMIT) + "..." : raw;
-  if (/read: connection reset by peer|write: (broken pipe|connection reset)/i.test(raw)) {
+  if (TRANSFER_FAILED.test(raw)) {
     return new TunnelError("reset", `Connection reset by the pod: ${text}`);
   }
   if (/connection refused/i.test(raw) && DIAL_FAILED.test(raw)) {
@@ -95,10 +104,15 @@ export function classifyErrorText(raw: string): TunnelError {
       nothingDelivered: true,
     });
   }
+  if (TOOL_MISSING.test(raw)) {
+    return new TunnelError("refused", `Cannot connect in the pod: ${text}`, {
+      nothingDelivered: true,
+    });
+  }
   if (SANDBOX_GONE.test(raw)) {
     return new TunnelError("pod_gone", `Pod is gone: ${text}`, { nothingDelivered: true });
   }
-  if (DIAL_FAILED.test(raw) && !/(read|write|writeto|readfrom) tcp/i.test(raw)) {
+  if (DIAL_FAILED.test(raw)) {
     const late = /timed? ?out|deadline/i.test(raw);
     return new TunnelError(late ? "timeout" : "refused", `Cannot connect in the pod: ${text}`, {
       nothingDelivered: true,
