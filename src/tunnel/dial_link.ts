@@ -245,17 +245,12 @@ async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise
     case 403:
       // Without a Status it is a proxy, or "unable to upgrade", not RBAC.
       if (status === undefined) return unsupported(`the answer was 403 ${oneLine(body)}`);
-      return new TunnelError(
-        "denied",
-        `Cannot forward to ${name}: not allowed to create pods/portforward in namespace "${pod.namespace}"`,
-        {
-          ...options,
-          hint:
-            `Ask for the verb "create" on pods/portforward; check with: kubectl auth can-i create pods/portforward -n ${pod.namespace}`,
-        },
-      );
+      return denied(status.message, pod, name);
     case 404:
-      if (status === undefined) return unsupported("the answer was 404");
+      // Kubelets answer in plain text, and the API server passes that on as it is.
+      if (status === undefined && !KUBELET_NOT_FOUND.test(body)) {
+        return unsupported(`the answer was 404 ${oneLine(body)}`);
+      }
       return new TunnelError("pod_gone", `Cannot forward to ${name}: it does not exist`, options);
     case 400:
     case 405:
@@ -264,7 +259,7 @@ async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise
       // A Status of an API server about the pod itself is an answer; anything else is "not this way".
       if (
         status !== undefined &&
-        /not running|current phase|terminated|completed/i.test(status.message)
+        /not running|current phase|terminated|completed|host assigned/i.test(status.message)
       ) {
         return new TunnelError("pod_gone", `Cannot forward to ${name}: ${status.message}`, options);
       }
@@ -286,6 +281,32 @@ async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise
     default:
       return unsupported(`the answer was ${answer.status} ${oneLine(body)}`);
   }
+}
+
+/**
+ * What a kubelet says of a pod it does not know (yet, or any more), or whose
+ * sandbox its container runtime does not. A server that has no port-forward at
+ * all says "404 page not found", or "404 request not found".
+ */
+const KUBELET_NOT_FOUND = /\bpod\b.{0,300}(does not exist|not found)|code = NotFound/is;
+
+/** Where SPDY does not pass, the right to "get" is needed, too; and an admission webhook has its own reasons. */
+function denied(message: string, pod: PodRef, name: string): TunnelError {
+  const options = { nothingDelivered: true, answered: true };
+  const verb = /\bcannot (\w{1,20}) resource/.exec(message)?.[1];
+  if (verb === undefined && /\bdenied\b/i.test(message)) {
+    return new TunnelError("denied", `Cannot forward to ${name}: ${oneLine(message)}`, options);
+  }
+  const needed = verb ?? "create";
+  return new TunnelError(
+    "denied",
+    `Cannot forward to ${name}: not allowed to ${needed} pods/portforward in namespace "${pod.namespace}"`,
+    {
+      ...options,
+      hint:
+        `Ask for the verb "${needed}" on pods/portforward; check with: kubectl auth can-i ${needed} pods/portforward -n ${pod.namespace}`,
+    },
+  );
 }
 
 function unsupported(reason: string): TunnelError {

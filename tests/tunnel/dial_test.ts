@@ -8,7 +8,7 @@ import { TunnelError } from "../../src/tunnel/errors.ts";
 import { deployment, startCluster } from "../cluster/mod.ts";
 import { echo } from "./peer.ts";
 import { closeQuietly, join, text, writeAll } from "./wire.ts";
-import { Client, endpoint, reasonsLogged, withBed, within } from "./support.ts";
+import { Client, echoes, endpoint, reasonsLogged, withBed, within } from "./support.ts";
 import { NS, targetsOf } from "./test_cluster.ts";
 
 // Made by openssl: an X.509 version 1 certificate and its key, of no other use.
@@ -293,12 +293,25 @@ Deno.test("Refusals of the API server are told apart", async () => {
   };
   const cases: [answer: string, fault: RegExp][] = [
     [status(403, "pods is forbidden"), /not allowed to create pods\/portforward/],
+    [
+      status(
+        403,
+        'pods "a" is forbidden: User "u" cannot get resource "pods/portforward" in API group ""',
+      ),
+      /not allowed to get pods\/portforward/,
+    ],
+    [
+      status(403, 'admission webhook "no.example" denied the request: not on Fridays'),
+      /not on Fridays/,
+    ],
     [status(404, "pods not found"), /does not exist/],
     [
       status(500, "error dialing backend: dial tcp 10.0.0.1:10250: i/o timeout"),
       /error dialing backend/,
     ],
     ["HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", /403 no/],
+    ["HTTP/1.1 404 Not Found\r\n\r\n404 page not found\n", /404 page not found/],
+    ["HTTP/1.1 404 Not Found\r\n\r\n404 request not found", /404 request not found/],
     ["garbage\r\n\r\n", /not HTTP/],
     ["", /ended before an answer/],
   ];
@@ -311,6 +324,43 @@ Deno.test("Refusals of the API server are told apart", async () => {
         assert.match(reasons.join("\n"), expected);
       },
     );
+  }
+});
+
+Deno.test("A pod that its kubelet does not know, or that has no node, is tried again", async () => {
+  const plain = (code: number, body: string) =>
+    `HTTP/1.1 ${code} X\r\nContent-Type: text/plain\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const answers = [
+    // pkg/kubelet/server/server.go, getPortForward; and what its container runtime told it.
+    plain(404, "pod does not exist"),
+    plain(404, "pod not found"),
+    plain(404, 'rpc error: code = NotFound desc = failed to find sandbox "5c6e": not found'),
+    plain(500, 'pod not found ("a_default")'),
+    // pkg/registry/core/pod/strategy.go: a StatefulSet's pod, made anew under the same name.
+    (() => {
+      const message = "pod a does not have a host assigned";
+      const body = JSON.stringify({ kind: "Status", message, reason: "BadRequest", code: 400 });
+      return `HTTP/1.1 400 X\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    })(),
+  ];
+  for (const answer of answers) {
+    let asked = 0;
+    await withBed(
+      { pods: { a: echo }, answer: () => asked++ === 0 ? answer : undefined },
+      async ({ connect, engine }) => {
+        await echoes(await connect(), "hello");
+        assert.equal(asked, 2, answer);
+        assert.equal(engine.stats().transport, "spdy");
+      },
+    );
+    // Where there is another pod it is not even held.
+    await withBed({
+      pods: { a: echo, b: echo },
+      answer: (request) => request.includes("/pods/a/") ? answer : undefined,
+      engine: { holdMs: 0 },
+    }, async ({ connect }) => {
+      for (let i = 0; i < 2; i++) await echoes(await connect(), "hello");
+    });
   }
 });
 
