@@ -28,13 +28,21 @@ export interface LinkDialerOptions {
 }
 
 /**
+ * How long a way stays the first choice that was only found because nobody knows
+ * whether one ahead of it is refused or out of order, in ms.
+ */
+const RELEARN_MS = 60_000;
+
+/**
  * Opens links. Which of the three ways works is learnt once per API server and
  * forgotten when it stops working.
  */
 export class LinkDialer {
   readonly #options: LinkDialerOptions;
   readonly #order: readonly TransportKind[];
-  #learnt: { readonly server: string; readonly kind: TransportKind } | undefined;
+  #learnt:
+    | { readonly server: string; readonly kind: TransportKind; readonly until: number }
+    | undefined;
 
   constructor(options: LinkDialerOptions) {
     this.#options = options;
@@ -91,11 +99,14 @@ export class LinkDialer {
     let target = await untilAborted(this.#options.targets(), signal);
     let refreshed = false;
     const server = `${target.host}:${target.port}${target.basePath}`;
-    const learnt = this.#learnt?.server === server ? this.#learnt.kind : undefined;
+    const known = this.#learnt;
+    const now = this.#options.clock.monotonic();
+    const learnt = known?.server === server && now < known.until ? known.kind : undefined;
     const order = learnt === undefined
       ? this.#order
       : [learnt, ...this.#order.filter((kind) => kind !== learnt)];
     let last: TunnelError | undefined;
+    let unclear: Unclear | undefined;
     for (const kind of order) {
       for (;;) {
         try {
@@ -103,7 +114,10 @@ export class LinkDialer {
           if (learnt !== kind) {
             this.#options.log.debug("Port-forward transport learnt", { server, kind });
           }
-          this.#learnt = { server, kind };
+          if (learnt !== kind || this.#learnt === undefined) {
+            const until = unclear === undefined ? Infinity : now + RELEARN_MS;
+            this.#learnt = { server, kind, until };
+          }
           return link;
         } catch (error) {
           if (!(error instanceof TunnelError)) throw error;
@@ -112,14 +126,22 @@ export class LinkDialer {
             target = await untilAborted(this.#options.targets({ refresh: true }), signal);
             continue;
           }
-          if (error.fault !== "unsupported") throw error;
+          if (error.fault !== "unsupported") {
+            // The way that worked is out of order: what another one is denied says nothing.
+            if (error.fault === "denied" && unclear !== undefined && learnt !== undefined) {
+              throw unclear.asUnreachable();
+            }
+            throw error;
+          }
           // Not this way, here: what was learnt is out of date, try them all.
-          this.#learnt = undefined;
+          if (error instanceof Unclear) unclear ??= error;
+          else this.#learnt = undefined;
           last = error;
           break;
         }
       }
     }
+    if (unclear !== undefined) throw unclear.asUnreachable();
     throw last ?? new TunnelError("unsupported", "Cannot open a port-forward: no way to try");
   }
 
@@ -157,7 +179,7 @@ export class LinkDialer {
       conn.close();
       if (error instanceof TunnelError || signal.aborted) throw error;
       // Broken off without an answer: a middlebox that cannot stand the upgrade does this.
-      throw new TunnelError("unsupported", `Cannot open a port-forward: ${messageOf(error)}`, {
+      throw new Unclear("unsupported", `Cannot open a port-forward: ${messageOf(error)}`, {
         nothingDelivered: true,
         cause: error,
       });
@@ -169,6 +191,22 @@ export class LinkDialer {
 
 /** The credentials were refused: worth one try with new ones. */
 class Unauthorized extends TunnelError {}
+
+/**
+ * Not understood, or out of order for the moment: a middlebox says the same of
+ * both (502, or nothing at all). Worth trying the other ways, but no reason to
+ * give up when those fail, too.
+ */
+class Unclear extends TunnelError {
+  asUnreachable(): TunnelError {
+    return new TunnelError("unreachable", this.message, {
+      nothingDelivered: true,
+      answered: this.answered,
+      cause: this,
+      ...(this.hint === undefined ? {} : { hint: this.hint }),
+    });
+  }
+}
 
 const LATE = new Error("No answer in time");
 
@@ -274,7 +312,7 @@ async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise
         return new TunnelError("pod_gone", `Cannot forward to ${name}: ${text}`, options);
       }
       if (status === undefined && answer.status === 502) {
-        return unsupported(`the answer was ${answer.status} ${text}`);
+        return unsupported(`the answer was ${answer.status} ${text}`, Unclear);
       }
       return new TunnelError("unreachable", `Cannot forward to ${name}: ${text}`, options);
     }
@@ -309,8 +347,8 @@ function denied(message: string, pod: PodRef, name: string): TunnelError {
   );
 }
 
-function unsupported(reason: string): TunnelError {
-  return new TunnelError("unsupported", `Cannot open a port-forward: ${reason}`, {
+function unsupported(reason: string, kind: typeof TunnelError = TunnelError): TunnelError {
+  return new kind("unsupported", `Cannot open a port-forward: ${reason}`, {
     nothingDelivered: true,
     answered: true,
     hint: "A proxy in front of the API server may not pass upgraded connections",

@@ -8,7 +8,8 @@ import { TunnelError } from "../../src/tunnel/errors.ts";
 import { deployment, startCluster } from "../cluster/mod.ts";
 import { echo } from "./peer.ts";
 import { closeQuietly, join, text, writeAll } from "./wire.ts";
-import { Client, echoes, endpoint, reasonsLogged, withBed, within } from "./support.ts";
+import { ManualClock } from "./manual_clock.ts";
+import { Client, echoes, endpoint, reasonsLogged, until, withBed, within } from "./support.ts";
 import { NS, targetsOf } from "./test_cluster.ts";
 
 // Made by openssl: an X.509 version 1 certificate and its key, of no other use.
@@ -362,6 +363,66 @@ Deno.test("A pod that its kubelet does not know, or that has no node, is tried a
       for (let i = 0; i < 2; i++) await echoes(await connect(), "hello");
     });
   }
+});
+
+const BAD_GATEWAY = "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 4\r\n\r\nnone";
+
+Deno.test("An API server away for a moment behind a proxy is waited for, however the proxy says so", async () => {
+  for (const answer of [BAD_GATEWAY, ""]) {
+    let asked = 0;
+    await withBed(
+      { pods: { a: echo }, answer: () => asked++ < 4 ? answer : undefined },
+      async ({ connect }) => {
+        await echoes(await connect(), "hello");
+      },
+    );
+  }
+});
+
+Deno.test("A way that was out of order for a moment is the first choice again after a minute", async () => {
+  const clock = new ManualClock();
+  let broken = true;
+  await withBed({
+    pods: { a: echo },
+    answer: (request) => broken && request.startsWith("POST") ? BAD_GATEWAY : undefined,
+    engine: { clock },
+  }, async ({ connect, engine, peer }) => {
+    const next = async (word: string) => {
+      for (const link of [...peer.links]) link.close();
+      await until(() => engine.stats().links === 0, "there is no link");
+      await echoes(await connect(), word);
+      return engine.stats().transport;
+    };
+    assert.equal(await next("first"), "spdy_websocket");
+    broken = false;
+    assert.equal(await next("again"), "spdy_websocket");
+    await clock.advance(61_000, 5000);
+    assert.equal(await next("later"), "spdy");
+  });
+});
+
+Deno.test("Where the way that worked is out of order, the rights for another one do not matter", async () => {
+  let broken = false;
+  const forbidden = JSON.stringify({
+    kind: "Status",
+    message: 'pods "a" is forbidden: User "u" cannot get resource "pods/portforward"',
+    code: 403,
+  });
+  await withBed({
+    pods: { a: echo },
+    answer: (request) => {
+      if (request.startsWith("POST")) return broken ? BAD_GATEWAY : undefined;
+      broken = false;
+      return `HTTP/1.1 403 X\r\nContent-Length: ${forbidden.length}\r\n\r\n${forbidden}`;
+    },
+  }, async ({ connect, engine, peer }) => {
+    await echoes(await connect(), "before");
+    for (const link of [...peer.links]) link.close();
+    await until(() => engine.stats().links === 0, "there is no link");
+    broken = true;
+    await echoes(await connect(), "after");
+    assert.equal(engine.stats().transport, "spdy");
+  });
 });
 
 async function send(conn: { write(b: Uint8Array): Promise<number> }, value: string) {
