@@ -352,7 +352,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     this.#checkId(id);
     this.#reader.pass();
     this.#byData.get(id)?.podReset();
-    this.#byError.get(id)?.errorBytes(NOTHING, true);
+    this.#byError.get(id)?.errorReset();
   }
 
   onPing(id: number): void {

@@ -16,6 +16,8 @@ const MUCH = 64 * 1024;
 /** How long the reason may come after a data stream was reset, in ms. */
 const REASON_MS = 250;
 
+const NOTHING = new Uint8Array(0);
+
 /** What a stream needs of its link. */
 export interface SpdyHost extends Link {
   /** Bytes handed to the connection's write call, and bytes queued or written, since it began. */
@@ -210,6 +212,17 @@ export class SpdyStream implements LinkStream {
     }
     if (this.#cancelGrace !== undefined) return this.finish(this.#resetError());
     this.#finishIfComplete();
+  }
+
+  /**
+   * containerd 1.6.22 to 1.7 tells of a reset and of a broken pipe this way alone,
+   * without a text; after an orderly end it closes the error stream.
+   */
+  errorReset(): void {
+    if (this.#over) return;
+    if (this.#errorText !== undefined) return this.errorBytes(NOTHING, true);
+    this.#errorDone = true;
+    this.podReset();
   }
 
   /** Ends it and tells the connection, once. */

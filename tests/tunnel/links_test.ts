@@ -304,6 +304,19 @@ Deno.test("A pod that says its sandbox is gone gets no second connection over th
   });
 });
 
+Deno.test("A reset of the error stream is a reset, also without a text", async () => {
+  // containerd 1.6.22 to 1.7, pkg/cri/streaming/portforward/httpstream.go: EPIPE and ECONNRESET.
+  const pod: Pod = (stream) => stream.write("part\n");
+  await withBed({ pods: { a: pod } }, async ({ connect, listener, peer }) => {
+    const client = await connect();
+    assert.equal(await client.line(), "part");
+    const [link] = peer.links;
+    await link!.send(join([dataHead(3, 0, true), frame(3, 0, words(1, 5))]));
+    // After an orderly end the program would be given time to close, too.
+    await until(() => listener.stats.connections === 0, "it has been closed at once", 2000);
+  });
+});
+
 Deno.test("TunnelListener.close lets connections finish, then ends them", async () => {
   await withBed({ pods: { a: echo } }, async ({ connect, listener }) => {
     const client = await connect();
