@@ -59,8 +59,10 @@ export function endedByUnread(unread: Unread): "link" | readonly SpdyStream[] {
   for (const [lane, orphaned] of stuck) {
     const behind = waiting.filter((stream) => stream.isIn(lane))
       .sort((a, b) => b.unanswered - a.unanswered);
-    for (const stream of behind.slice(orphaned ? 0 : 1)) {
-      if (paused || !stream.isHeavy) ended.add(stream);
+    // One that is not even taken up waits behind something else, if only what an ended one left there.
+    const reason = orphaned ? undefined : behind.find((stream) => stream.takenUp);
+    for (const stream of behind) {
+      if (stream !== reason && (paused || !stream.isHeavy)) ended.add(stream);
     }
   }
   return [...ended];

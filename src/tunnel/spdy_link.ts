@@ -177,7 +177,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     }
     const waiting = [...this.#byData.values()].filter((stream) =>
       stream.unansweredBefore(now - ASK_MS) &&
-      stream.sentAt >= this.#upstream.readUntil(stream.lane)
+      stream.mayBeUnread((lane) => this.#upstream.readUntil(lane))
     );
     const stuck = this.#upstream.tick(now, waiting.length, this.streams);
     if (stuck.size > 0 && this.#notRead(stuck, waiting, now)) return;
@@ -341,7 +341,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   onReply(id: number, fin: boolean): void {
     this.#checkId(id);
-    this.#byData.get(id)?.replied();
+    (this.#byData.get(id) ?? this.#byError.get(id))?.replied(id);
     if (!fin) return;
     this.#reader.pass();
     this.#byData.get(id)?.podEnded();

@@ -31,7 +31,7 @@ export interface SpdyHost extends Link {
   sendFin(id: number): void;
   sendReset(id: number): void;
   choke(stream: SpdyStream, choked: boolean): void;
-  /** A stream was given up whose bytes may still be under way. */
+  /** A stream has ended whose bytes may still be under way, or have found nobody to take them. */
   orphaned(lane: number): void;
   /** A stream has sent much since it last got something: its lane may become stuck. */
   heavy(stream: SpdyStream, heavy: boolean): void;
@@ -69,8 +69,11 @@ export class SpdyStream implements LinkStream {
   /** The first bytes sent since the pod's last. */
   #askedAt = Number.POSITIVE_INFINITY;
   readonly #openedAt: number;
-  /** The far end has taken the stream up. */
+  /** The far end has taken the stream up: both of the pair, which may be in different lanes. */
   #replied = false;
+  #repliedHalf: number | undefined;
+  /** When the pod's output ended. */
+  #finAt = Number.POSITIVE_INFINITY;
 
   constructor(link: SpdyHost, errorId: number, dataId: number, events: StreamEvents) {
     this.link = link;
@@ -154,6 +157,17 @@ export class SpdyStream implements LinkStream {
     return this.dataId % LANES;
   }
 
+  /** False while the far end has not even looked at it: then it is not what holds up its lane. */
+  get takenUp(): boolean {
+    return this.#replied;
+  }
+
+  /** False when what it sent last, or its opening, has been read for certain. `readUntil` tells by lane. */
+  mayBeUnread(readUntil: (lane: number) => number): boolean {
+    return this.sentAt >= readUntil(this.lane) ||
+      (!this.#replied && this.sentAt >= readUntil(this.errorId % LANES));
+  }
+
   /** True when what it sends, or its opening, is in this lane. */
   isIn(lane: number): boolean {
     return this.lane === lane || (!this.#replied && this.errorId % LANES === lane);
@@ -170,8 +184,10 @@ export class SpdyStream implements LinkStream {
     this.#events.data(bytes, lease, more);
   }
 
-  replied(): void {
-    this.#replied = true;
+  /** `id`: of the data or of the error stream. */
+  replied(id: number): void {
+    if (this.#repliedHalf !== undefined && this.#repliedHalf !== id) this.#replied = true;
+    this.#repliedHalf = id;
   }
 
   flush(): void {
@@ -181,6 +197,7 @@ export class SpdyStream implements LinkStream {
   podEnded(): void {
     if (this.#over || this.#gotFin) return;
     this.#gotFin = true;
+    this.#finAt = this.link.now();
     this.#events.end();
     this.#finishIfComplete();
   }
@@ -188,8 +205,8 @@ export class SpdyStream implements LinkStream {
   podReset(): void {
     if (this.#over) return;
     this.#gotFin = true;
-    if (this.#errorDone) return this.finish(this.#resetError());
-    this.#cancelGrace ??= this.link.after(REASON_MS, () => this.finish(this.#resetError()));
+    if (this.#errorDone) return this.#failed(this.#resetError());
+    this.#cancelGrace ??= this.link.after(REASON_MS, () => this.#failed(this.#resetError()));
   }
 
   errorBytes(bytes: Uint8Array, last: boolean): void {
@@ -208,9 +225,9 @@ export class SpdyStream implements LinkStream {
       const error = classifyErrorText(new TextDecoder().decode(this.#errorText));
       if (error.fault === "pod_gone") this.link.podGone();
       if (!this.#gotFin || !this.#sentFin) this.link.sendReset(this.dataId);
-      return this.finish(error);
+      return this.#failed(error);
     }
-    if (this.#cancelGrace !== undefined) return this.finish(this.#resetError());
+    if (this.#cancelGrace !== undefined) return this.#failed(this.#resetError());
     this.#finishIfComplete();
   }
 
@@ -223,6 +240,18 @@ export class SpdyStream implements LinkStream {
     if (this.#errorText !== undefined) return this.errorBytes(NOTHING, true);
     this.#errorDone = true;
     this.podReset();
+  }
+
+  /**
+   * Servers before containerd 2.1 and CRI-O 1.33, and cri-dockerd, leave the data
+   * stream of a refused connection to itself: the first frame for it, which was on
+   * its way already, holds up its lane for as long as the link lives. Whether this
+   * is such a server shows in the answers to PINGs sent behind it.
+   */
+  #failed(error: TunnelError): void {
+    if (this.#over) return;
+    if (this.#sentBytes > 0) this.link.orphaned(this.lane);
+    this.finish(error);
   }
 
   /** Ends it and tells the connection, once. */
@@ -257,6 +286,8 @@ export class SpdyStream implements LinkStream {
       this.#sentFin = true;
       this.link.sendFin(this.dataId);
     }
+    // Sent to a pod that had ended its output: it may have closed, and then nobody takes it.
+    if (this.#upAt > this.#finAt) this.link.orphaned(this.lane);
     this.finish(undefined);
   }
 

@@ -55,8 +55,9 @@ export class UpstreamWatch {
     return this.#readUntil[lane]!;
   }
 
-  /** A connection was given up that has sent much, in this lane. */
+  /** A connection has ended whose bytes may lie in this lane. */
   orphaned(now: number, lane: number): void {
+    this.#orphans = this.#orphans.filter(({ open }) => open.size > 0);
     this.#orphans.push(this.#ask(now, lane));
   }
 

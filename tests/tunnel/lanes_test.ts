@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "./manual_clock.ts";
-import { echo } from "./peer.ts";
+import { echo, type Peer, REFUSED } from "./peer.ts";
 import type { PeerLink, Pod } from "./peer_link.ts";
+import { frame, words } from "./wire.ts";
 import { type Client, echoes, until, withBed } from "./support.ts";
 
 /**
@@ -84,5 +85,127 @@ Deno.test("Two lanes held up do not make a link look dead", async () => {
     await clock.advance(1000);
     await echoes(await connect(), "again");
     assert.equal(peer.accepted, 1);
+  });
+});
+
+/**
+ * A server that leaves the data stream of a refused connection to itself, as
+ * containerd before 2.1 and cri-dockerd do: the worker of its lane waits for good
+ * for somebody who takes the first frame. Nothing that comes in there is looked at.
+ */
+function leavesRefused(): { readonly pod: Pod; takesUp(): boolean; watch(peer: Peer): void } {
+  const refuse = Promise.withResolvers<void>();
+  let peer: Peer | undefined;
+  let turn = 0;
+  let blocked = false;
+  const DATA_LANE = 3;
+  return {
+    pod: async (stream) => {
+      if (turn++ > 0) return await echo(stream);
+      const [link] = peer!.links;
+      const send = link!.send.bind(link);
+      let pings = link!.pings;
+      link!.send = (bytes) => {
+        const view = new DataView(bytes.buffer, bytes.byteOffset);
+        const isPing = view.getUint32(0) === 0x80030006;
+        return isPing && pings++ % 5 === DATA_LANE ? Promise.resolve() : send(bytes);
+      };
+      await stream.read();
+      blocked = true;
+      await refuse.promise;
+      await stream.fail(REFUSED);
+    },
+    // By the error stream's id, which comes first.
+    takesUp: () => {
+      const [link] = peer?.links ?? [];
+      const id = Number(link?.seen.at(-1)?.split(" ")[1]);
+      return !blocked || peer!.links.size > 1 || id % 5 !== DATA_LANE;
+    },
+    watch: (watched) => {
+      peer = watched;
+      // Long after the first frame: whatever is opened meanwhile cannot know.
+      setTimeout(refuse.resolve, 100);
+    },
+  };
+}
+
+Deno.test("After a refused connection that had sent something new ones are opened in other lanes", async () => {
+  const server = leavesRefused();
+  await withBed(
+    { pods: { a: server.pod }, takesUp: () => server.takesUp() },
+    async ({ connect, peer }) => {
+      server.watch(peer);
+      const refused = await connect();
+      await refused.write("x\n");
+      assert.equal(await refused.over(), 0);
+      // Without that the third one's error stream is in the lane of what was refused.
+      for (let i = 0; i < 3; i++) await echoes(await connect(), "hello");
+      assert.equal(peer.accepted, 1);
+      // And soon they go over another link.
+      await until(async () => {
+        const client = await connect();
+        await echoes(client, "later");
+        client.close();
+        return peer.accepted === 2;
+      }, "there is another link");
+    },
+  );
+});
+
+Deno.test("Who was opened in the lane of a refused connection is ended, if nobody else waits", async () => {
+  const clock = new ManualClock();
+  const server = leavesRefused();
+  await withBed(
+    { pods: { a: server.pod }, takesUp: () => server.takesUp(), engine: { clock } },
+    async ({ connect, engine, peer }) => {
+      server.watch(peer);
+      const refused = await connect();
+      await refused.write("x\n");
+      const others = [await connect(), await connect()];
+      for (const other of others) await echoes(other, "hello");
+      const victim = await connect();
+      await victim.write("y\n");
+      const [link] = peer.links;
+      await until(() => link!.seen.includes("DATA 15 2"), "it was opened in the meantime");
+      // Its data stream is in another lane, and is taken up; its error stream (13) is not.
+      await link!.send(frame(2, 0, words(15)));
+      assert.equal(await refused.over(), 0);
+      let ended = false;
+      const end = victim.over(60_000).then(() => ended = true);
+      for (let second = 0; second < 13 && !ended; second++) {
+        await clock.advance(1000);
+        for (const other of others) await echoes(other, `${second}`);
+      }
+      await until(() => ended, "it has been ended");
+      await end;
+      assert.equal(engine.stats().streams, 2);
+    },
+  );
+});
+
+Deno.test("Who waits alone in a lane that is held up, and was never taken up, is ended", async () => {
+  const clock = new ManualClock();
+  let held = false;
+  await withBed({
+    pods: { a: echo },
+    takesUp: () => !held,
+    engine: { clock },
+  }, async ({ connect, engine, peer }) => {
+    const before = await connect();
+    await echoes(before, "hello");
+    stick([...peer.links][0]!, 2);
+    held = true;
+    // Data stream 7.
+    const alone = await connect();
+    await alone.write("x\n");
+    let ended = false;
+    const end = alone.over(60_000).then(() => ended = true);
+    for (let second = 0; second < 13 && !ended; second++) {
+      await clock.advance(1000);
+      await echoes(before, `${second}`);
+    }
+    await until(() => ended, "it has been ended");
+    await end;
+    assert.equal(engine.stats().streams, 1);
   });
 });
