@@ -362,9 +362,9 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   onGoAway(lastId: number): void {
     this.#reader.pass();
-    // Streams above the last one taken up were never looked at.
+    // Streams above the last one taken up were never looked at, and the pod is connected for a pair only.
     for (const stream of [...this.#byData.values()]) {
-      if (stream.errorId > lastId) {
+      if (stream.dataId > lastId) {
         stream.finish(lostError("the API server ends it", undefined, true));
       }
     }

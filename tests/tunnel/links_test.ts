@@ -145,18 +145,20 @@ Deno.test("A held-up link takes no new connections, and who holds others up is e
   );
 });
 
-Deno.test("GOAWAY moves what was not taken up to a new link", async () => {
-  const takesUp = (turn: number) => turn > 0;
-  await withBed({ pods: { a: echo }, takesUp }, async ({ connect, peer }) => {
-    const client = await connect();
-    await client.write("kept\n");
-    await until(() => [...peer.links][0]?.seen.includes("DATA 3 5") ?? false, "it was sent");
-    await [...peer.links][0]!.send(frame(7, 0, words(0, 0)));
-    assert.equal(await client.line(), "kept");
-    assert.equal(peer.accepted, 2);
-    assert.equal(peer.opened.a, 1);
+for (const [lastId, what] of [[0, "what was not taken up"], [1, "half a pair"]] as const) {
+  Deno.test(`GOAWAY moves ${what} to a new link`, async () => {
+    const takesUp = (turn: number) => turn > 0;
+    await withBed({ pods: { a: echo }, takesUp }, async ({ connect, peer }) => {
+      const client = await connect();
+      await client.write("kept\n");
+      await until(() => [...peer.links][0]?.seen.includes("DATA 3 5") ?? false, "it was sent");
+      await [...peer.links][0]!.send(frame(7, 0, words(lastId, 0)));
+      assert.equal(await client.line(), "kept");
+      assert.equal(peer.accepted, 2);
+      assert.equal(peer.opened.a, 1);
+    });
   });
-});
+}
 
 Deno.test("A connection not taken up is held up, too: who reads nothing is ended for it", async () => {
   const flooding = Promise.withResolvers<void>();
