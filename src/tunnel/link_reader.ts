@@ -1,13 +1,12 @@
 import type { ByteConn } from "../platform/net.ts";
+import { Pace } from "./pace.ts";
 import { LEAST_ROOM, ReadBuffer, ReadBuffers } from "./read_buffer.ts";
 import type { Lease } from "./transport.ts";
 
 /** Microtasks within which a read that need not wait is done: 2 seen. */
 const READ_TURNS = 4;
-/** A read of this size or more, in bytes, is a full TLS record or better: a transfer is under way. */
-const FULL_READ = 16_000;
-/** So many of them in a row, and the transfer is large: then waiting 1 ms for more saves most wake-ups. */
-const BULK_READS = 4;
+/** How long a link is left alone within a fast transfer that trickles in, in ms. */
+const REST_MS = 1;
 
 /** Who gets bytes: a stream. */
 export interface Receiver {
@@ -21,11 +20,13 @@ export interface LinkReaderOptions {
   readonly readSize: number;
   /** Bytes of one stream gathered from several reads before they are passed on, at most. */
   readonly holdSize: number;
+  /** Monotonic time, in ms. */
+  now(): number;
   after(ms: number, callback: () => void): () => void;
   /** Takes what was read apart, and calls `hold` for what is a stream's. May throw. */
   parse(bytes: Uint8Array): void;
-  /** Something came. */
-  heard(): void;
+  /** Something came, at `now`. */
+  heard(now: number): void;
 }
 
 /**
@@ -41,15 +42,13 @@ export class LinkReader {
   #reading: ReadBuffer | undefined;
   /** The read under way is done. */
   #arrived = false;
-  /** Full reads in a row: inside a large transfer. */
-  #fullReads = 0;
+  readonly #pace = new Pace();
   /** Piece of the current read not yet passed on: joined with the next one of the same stream. */
   #held: Receiver | undefined;
   #heldFrom = 0;
   #heldTo = 0;
   /** Streams that were passed bytes with the promise of a flush. */
   readonly #unflushed = new Set<Receiver>();
-  #cancelLate: (() => void) | undefined;
 
   constructor(options: LinkReaderOptions) {
     this.#options = options;
@@ -61,7 +60,7 @@ export class LinkReader {
    * before. Throws what reading and parsing throw.
    */
   async run(rest: Uint8Array): Promise<void> {
-    const { conn, heard } = this.#options;
+    const { conn, heard, now } = this.#options;
     if (rest.length > 0) {
       const buffer = new ReadBuffer(rest.length);
       buffer.bytes.set(rest);
@@ -77,18 +76,25 @@ export class LinkReader {
       }
       const buffer = this.#held === undefined ? this.#buffers.next() : this.#reading!;
       const reading = conn.read(buffer.bytes.subarray(buffer.fill));
-      if (this.#held !== undefined || this.#unflushed.size > 0) {
+      const { fast } = this.#pace;
+      if (fast || this.#held !== undefined || this.#unflushed.size > 0) {
         this.#arrived = false;
         reading.then(this.#seen, this.#seen);
         for (let turn = 0; turn < READ_TURNS && !this.#arrived; turn++) await undefined;
-        if (!this.#arrived) this.#passBeforeWaiting();
+        if (!this.#arrived) this.passAll();
       }
+      const waits = fast && !this.#arrived;
       const count = await reading;
       if (count === 0) return;
-      this.#fullReads = count >= FULL_READ ? this.#fullReads + 1 : 0;
-      heard();
+      const at = now();
+      heard(at);
+      this.#pace.count(count, at);
       this.#feed(buffer, count);
       if (this.#held !== undefined && !this.#mayHoldMore(buffer)) this.pass();
+      if (waits && this.#pace.waited()) {
+        this.passAll();
+        await this.#rest();
+      }
     }
   }
 
@@ -145,7 +151,6 @@ export class LinkReader {
   /** Ends `run` when the read under way does. */
   close(): void {
     this.#closed = true;
-    this.#cancelLate?.();
     this.pause(false);
   }
 
@@ -153,20 +158,10 @@ export class LinkReader {
     this.#arrived = true;
   };
 
-  /**
-   * A read has to wait. What the runtime has at hand arrives within a few
-   * microtasks, and goes out together with what is held; when nothing comes,
-   * what is held goes out first, within a large transfer after a millisecond.
-   */
-  #passBeforeWaiting(): void {
-    if (this.#fullReads < BULK_READS) this.passAll();
-    else this.#cancelLate ??= this.#options.after(1, this.#passLate);
+  /** A moment later there is more to read at once. */
+  #rest(): Promise<void> {
+    return new Promise((resolve) => this.#options.after(REST_MS, resolve));
   }
-
-  readonly #passLate = (): void => {
-    this.#cancelLate = undefined;
-    this.passAll();
-  };
 
   #mayHoldMore(buffer: ReadBuffer): boolean {
     return this.#heldTo - this.#heldFrom < this.#options.holdSize &&

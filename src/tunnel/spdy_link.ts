@@ -100,7 +100,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       holdSize: options.holdSize,
       after: (ms, callback) => this.after(ms, callback),
       parse: (bytes) => this.#carrier.open(bytes),
-      heard: () => this.#health.heard(this.now()),
+      now: () => this.now(),
+      heard: (now) => this.#health.heard(now),
     });
     this.#writer = new LinkWriter(
       options.conn,

@@ -190,6 +190,42 @@ async function keepAlive() {
   return await windowOf(() => done);
 }
 
+/** Requests one after the other on one connection, with answers of `size` bytes. */
+async function answers() {
+  const request = Buffer.from(`GET /bytes?n=${spec.size} HTTP/1.1\r\nHost: bench\r\n\r\n`);
+  const length = await answerLength(request);
+  const times = [];
+  let from = 0;
+  let left = 0;
+  let done = 0;
+  let counting = false;
+  const socket = connect({
+    onread: {
+      buffer: Buffer.allocUnsafe(256 * 1024),
+      callback(count) {
+        left -= count;
+        if (left > 0) return true;
+        if (left < 0) fail(new Error("More bytes than were asked for"));
+        if (counting) times.push(performance.now() - from);
+        done++;
+        next();
+        return true;
+      },
+    },
+  });
+  const next = () => {
+    left = length;
+    from = performance.now();
+    socket.write(request);
+  };
+  next();
+  const result = await windowOf(() => {
+    counting = true;
+    return done;
+  });
+  return { ...result, times };
+}
+
 async function echo() {
   const socket = connect();
   const times = [];
@@ -261,6 +297,7 @@ const LOADS = {
   newConnections,
   perRequest,
   keepAlive,
+  answers,
   echo,
   sequence,
   hold,

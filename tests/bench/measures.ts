@@ -37,6 +37,8 @@ export interface Measure {
   readonly port: number;
   readonly load: Readonly<Record<string, unknown>>;
   readonly figures: readonly Figure[];
+  /** The API server passes on one TLS record after the other. */
+  readonly records?: boolean;
 }
 
 const rate = (result: LoadResult) => result.amount / result.seconds;
@@ -48,15 +50,18 @@ function transfer(
   name: "download" | "upload",
   connections: number,
   goals: { speed: Goal; cpu?: Goal },
+  how = "",
 ): Measure {
-  const title = `${name}, ${connections === 1 ? "one connection" : `${connections} connections`}`;
+  const count = connections === 1 ? "one connection" : `${connections} connections`;
+  const title = `${name}, ${count}${how}`;
+  const id = `${name}${connections}${how}`;
   return {
     name,
     port: name === "download" ? PORTS.source : PORTS.sink,
     load: { load: name, connections },
     figures: [
       {
-        id: `${name}${connections}`,
+        id,
         title,
         unit: "MB/s",
         digits: 0,
@@ -64,7 +69,7 @@ function transfer(
         goal: goals.speed,
       },
       {
-        id: `${name}${connections}-cpu`,
+        id: `${id}-cpu`,
         title: `${title}: CPU of the tunnel`,
         unit: "s/GB",
         digits: 2,
@@ -78,6 +83,23 @@ function transfer(
 
 const both = (goal: number): Goal => ({ token: goal, certificate: goal });
 
+/** One request after the other over a kept connection, each with an answer of `size` bytes. */
+function answer(size: number): Measure {
+  return {
+    name: "answers",
+    port: PORTS.http,
+    load: { load: "answers", warmMs: LATENCY_WARM_MS, size },
+    figures: [{
+      id: `answer${size}`,
+      title: `HTTP answer of ${size / 1000} KB, p50`,
+      unit: "ms",
+      digits: 2,
+      value: (result) => result.p50!,
+      below: true,
+    }],
+  };
+}
+
 /** Loads that tell latencies run for so long before they count, in ms: Node compiles meanwhile. */
 const LATENCY_WARM_MS = 1500;
 
@@ -90,6 +112,11 @@ export const MEASURES: readonly Measure[] = [
     speed: { token: 2.0, certificate: 1.6 },
     cpu: { token: 0.4, certificate: 0.6 },
   }),
+  {
+    ...transfer("download", 1, { speed: {} }, ", record by record"),
+    name: "records",
+    records: true,
+  },
   transfer("upload", 1, { speed: { token: 1.5 } }),
   transfer("upload", 8, { speed: { token: 1.5 } }),
   {
@@ -156,6 +183,8 @@ export const MEASURES: readonly Measure[] = [
       },
     ],
   },
+  answer(100_000),
+  answer(1_000_000),
   {
     name: "requests",
     port: PORTS.http,

@@ -172,6 +172,7 @@ async function measured(
   const { gateway = [], pods = [] } = clusterPids(options.cluster);
   try {
     await settled(options.cluster);
+    await options.cluster.control.records({ single: measure.records ?? false });
     return await runLoad({
       place: tool.place(measure.port),
       load: measure.load,

@@ -383,6 +383,11 @@ export class ClusterProcess implements Control {
     return Promise.resolve(null);
   }
 
+  records({ single }: { single: boolean }): Promise<null> {
+    this.#tell({ type: "records", single });
+    return this.#sync();
+  }
+
   delay({ ms }: { ms: number }): Promise<null> {
     this.#delayMs = ms;
     this.#tell({ type: "delay", ms });
@@ -493,7 +498,17 @@ export class ClusterProcess implements Control {
 
 const METHODS = new Set<keyof Control>([
   ...["pods", "apply", "remove", "rollout", "scale", "pauseControllers"] as const,
-  ...["podFault", "podReady", "podStats", "drop", "freeze", "hang", "delay", "ways"] as const,
+  ...[
+    "podFault",
+    "podReady",
+    "podStats",
+    "drop",
+    "freeze",
+    "hang",
+    "delay",
+    "records",
+    "ways",
+  ] as const,
   ...["restart", "cutWatches", "silenceWatches", "expireWatches", "expireVersions"] as const,
   ...["setRules", "revokeTokens", "rotateExec", "execCalls", "counters", "resetCounters"] as const,
 ]);

@@ -57,6 +57,11 @@ export interface Control {
   hang(params: { hung: boolean }): Promise<null>;
   /** Each way in ms, for connections made from now on. */
   delay(params: { ms: number }): Promise<null>;
+  /**
+   * From now on downloads are passed on one TLS record after the other, as an API server does that
+   * keeps up with the kubelet (Go's io.Copy between two TLS connections); or no longer.
+   */
+  records(params: { single: boolean }): Promise<null>;
   /** Which upgrades get through, as if an L7 proxy took the others' headers away. */
   ways(params: { spdy: boolean; websocket: boolean }): Promise<null>;
   /** All connections die; after `downMs` it is back, on the same port or (`newPort`) another. */

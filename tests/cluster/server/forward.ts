@@ -14,6 +14,7 @@ import type { ForwardTarget } from "./target.ts";
 const HEADROOM = 18;
 /** What containerd copies at a time (Go's io.Copy): no data frame of a real server is larger. */
 const PIECE = 32 * 1024;
+const RECORD = 16 * 1024;
 /** Pieces that go out in one write: what the pod has ready goes through TLS at once. */
 const PIECES = 8;
 /** Up to here a copy is cheaper than a block. */
@@ -74,6 +75,8 @@ export interface ForwardPeer {
 }
 
 export class Forward {
+  /** Everything a pod sends leaves in pieces of one TLS record, each in a write of its own. */
+  static recordByRecord = false;
   #socket: Socket | undefined;
   #connected = false;
   #early: Buffer[] = [];
@@ -113,7 +116,7 @@ export class Forward {
           if (!this.#bulk) return shared;
           const { bytes, filled } = this.#block ??= Block.take();
           const from = filled + this.peer.headLength;
-          return bytes.subarray(from, from + PIECE);
+          return bytes.subarray(from, from + (Forward.recordByRecord ? RECORD : PIECE));
         },
         callback: (length) => this.#data(length),
       },
@@ -152,13 +155,11 @@ export class Forward {
     }
     peer.head(block.bytes, from, length);
     block.filled = from + length;
-    if (block.bytes.length - block.filled < HEADROOM + PIECE) {
-      this.#flush();
-      this.#retire();
-    } else {
-      // What else the pod has ready is read before that.
-      this.#flushing ??= setImmediate(() => this.#flush());
-    }
+    const full = block.bytes.length - block.filled < HEADROOM + PIECE;
+    // What else the pod has ready is read before it is sent.
+    if (full || Forward.recordByRecord) this.#flush();
+    else this.#flushing ??= setImmediate(() => this.#flush());
+    if (full) this.#retire();
     return true;
   }
 

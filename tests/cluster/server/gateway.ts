@@ -35,6 +35,7 @@ import type {
 import { acceptKey } from "./websocket.ts";
 import { rawWire, websocketReader, websocketWire } from "./wire.ts";
 import { delayed } from "./delay.ts";
+import { Forward } from "./forward.ts";
 
 const PORTFORWARD = /^\/api\/v1\/namespaces\/[^/]+\/pods\/[^/]+\/portforward$/;
 const SPDY_PROTOCOL = "portforward.k8s.io";
@@ -341,6 +342,9 @@ export class Gateway {
       case "ways":
         this.#spdy = command.spdy;
         this.#websocket = command.websocket;
+        return;
+      case "records":
+        Forward.recordByRecord = command.single;
         return;
       case "delay":
         this.#delayMs = command.ms;

@@ -26,6 +26,7 @@ export type GatewayCommand =
   | { readonly type: "freeze"; readonly frozen: boolean; readonly pod?: string }
   | { readonly type: "ways"; readonly spdy: boolean; readonly websocket: boolean }
   | { readonly type: "delay"; readonly ms: number }
+  | { readonly type: "records"; readonly single: boolean }
   | { readonly type: "stats"; readonly id: number };
 
 export interface LinkInfo {
