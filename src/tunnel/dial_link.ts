@@ -324,9 +324,9 @@ async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise
 /**
  * What a kubelet says of a pod it does not know (yet, or any more), or whose
  * sandbox its container runtime does not. A server that has no port-forward at
- * all says "404 page not found", or "404 request not found".
+ * all says "404 page not found", or "404 request not found"; a proxy's page may repeat the path.
  */
-const KUBELET_NOT_FOUND = /\bpod\b.{0,300}(does not exist|not found)|code = NotFound/is;
+const KUBELET_NOT_FOUND = /^\s*pod\b.{0,300}(does not exist|not found)|code = NotFound/is;
 
 /** Where SPDY does not pass, the right to "get" is needed, too; and an admission webhook has its own reasons. */
 function denied(message: string, pod: PodRef, name: string): TunnelError {

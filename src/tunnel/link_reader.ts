@@ -91,7 +91,7 @@ export class LinkReader {
       this.#pace.count(count, at);
       this.#feed(buffer, count);
       if (this.#held !== undefined && !this.#mayHoldMore(buffer)) this.pass();
-      if (waits && this.#pace.waited()) {
+      if (waits && this.#pace.fast && this.#pace.waited()) {
         this.passAll();
         await this.#rest();
       }

@@ -38,6 +38,9 @@ export class Pace {
     this.#fast = this.#bytes >= ms * FAST;
     this.#from = now;
     this.#bytes = 0;
+    if (this.#fast) return;
+    this.#trickles = 0;
+    this.#rested = false;
   }
 
   /** The read just counted had to wait. True when it is better to leave the link alone for a while. */

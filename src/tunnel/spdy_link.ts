@@ -366,7 +366,9 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     // Streams above the last one taken up were never looked at, and the pod is connected for a pair only.
     for (const stream of [...this.#byData.values()]) {
       if (stream.dataId > lastId) {
-        stream.finish(lostError("the API server ends it", undefined, true));
+        // Not one that was taken up all the same, whatever the number says.
+        const untouched = !stream.takenUp || !stream.wrotePayload;
+        stream.finish(lostError("the API server ends it", undefined, untouched));
       }
     }
     this.drain("the API server ends it");

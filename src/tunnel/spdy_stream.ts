@@ -236,7 +236,8 @@ export class SpdyStream implements LinkStream {
    * without a text; after an orderly end it closes the error stream.
    */
   errorReset(): void {
-    if (this.#over) return;
+    // One that has ended already has told all there is.
+    if (this.#over || this.#errorDone) return;
     if (this.#errorText !== undefined) return this.errorBytes(NOTHING, true);
     this.#errorDone = true;
     this.podReset();

@@ -19,7 +19,7 @@ export interface StreamEvents {
   /**
    * Bytes from the pod. They lie in the link's own read memory: keep `lease`
    * retained for as long as they are used, or copy them. With `more` a call of
-   * `flush` (or `data` without it) follows within a millisecond or two.
+   * `flush` (or `data` without it) follows before the link waits for anything.
    */
   data(bytes: Uint8Array, lease: Lease, more: boolean): void;
   /** No more is at hand: what `data` was given with `more` must go out. */

@@ -10,8 +10,11 @@ interface Question {
   at: number;
   /** Lanes that have not answered. */
   readonly open: Set<number>;
-  /** The lane of the connection given up that it was sent behind. */
-  readonly orphan?: number;
+}
+
+/** One that was sent behind the bytes of a connection given up, which lie in this lane. */
+interface Orphan extends Question {
+  readonly lane: number;
 }
 
 /**
@@ -29,7 +32,7 @@ export class UpstreamWatch {
    * Sent behind the bytes of connections given up, the oldest first: those
    * bytes may be what is not taken.
    */
-  #orphans: Question[] = [];
+  #orphans: Orphan[] = [];
   /** By lane, until when all that was sent has been read for certain. */
   readonly #readUntil = new Array<number>(LANES).fill(Number.NEGATIVE_INFINITY);
 
@@ -39,15 +42,13 @@ export class UpstreamWatch {
   }
 
   get hasOrphans(): boolean {
-    return this.#orphans.some(({ open }) => open.size > 0);
+    return this.#orphans.some(inTheWay);
   }
 
   /** Lanes in which bytes of connections given up may lie. */
   get orphanLanes(): readonly number[] {
     if (this.#orphans.length === 0) return NONE;
-    return this.#orphans.flatMap(({ orphan, open }) =>
-      orphan !== undefined && open.has(orphan) ? [orphan] : NONE
-    );
+    return this.#orphans.filter(inTheWay).map(({ lane }) => lane);
   }
 
   /** All that was sent in this lane before this time has been read, as an answered PING proves. */
@@ -57,14 +58,14 @@ export class UpstreamWatch {
 
   /** A connection has ended whose bytes may lie in this lane. */
   orphaned(now: number, lane: number): void {
-    this.#orphans = this.#orphans.filter(({ open }) => open.size > 0);
-    this.#orphans.push(this.#ask(now, lane));
+    this.#orphans = this.#orphans.filter(inTheWay);
+    this.#orphans.push({ ...this.#ask(now), lane });
   }
 
   /** For how long an answer has been missing, in ms; 0 when none is. */
   overdue(now: number): number {
     let since = now;
-    for (const { at, open } of this.#orphans) if (open.size > 0) since = Math.min(since, at);
+    for (const orphan of this.#orphans) if (inTheWay(orphan)) since = Math.min(since, orphan.at);
     if (this.#question !== undefined && this.#question.open.size > 0) {
       since = Math.min(since, this.#question.at);
     }
@@ -78,12 +79,10 @@ export class UpstreamWatch {
    */
   tick(now: number, waiting: number, streams: number): ReadonlyMap<number, boolean> {
     const stuck = new Map<number, boolean>();
-    this.#orphans = this.#orphans.filter(({ open }) => open.size > 0);
-    for (const { at, open, orphan } of this.#orphans) {
+    this.#orphans = this.#orphans.filter(inTheWay);
+    for (const { at, open, lane } of this.#orphans) {
       if (now - at < ANSWER_MS || (waiting === 0 && streams > 0)) continue;
-      for (const lane of open) {
-        if (lane === orphan || open.size === LANES) stuck.set(lane, true);
-      }
+      for (const one of open) if (one === lane || open.size === LANES) stuck.set(one, true);
     }
     if (waiting === 0) {
       this.forget();
@@ -107,7 +106,7 @@ export class UpstreamWatch {
     for (const question of this.#orphans) question.at = now;
   }
 
-  #ask(at: number, orphan?: number): Question {
+  #ask(at: number): Question {
     // `at` may be put off.
     const sentAt = at;
     const open = new Set<number>();
@@ -118,8 +117,13 @@ export class UpstreamWatch {
       });
       open.add(lane);
     }
-    return { at, open, ...(orphan === undefined ? {} : { orphan }) };
+    return { at, open };
   }
+}
+
+/** False once the lane has answered: what is silent in others is somebody else's. */
+function inTheWay({ open, lane }: Orphan): boolean {
+  return open.has(lane);
 }
 
 const NONE: readonly number[] = [];

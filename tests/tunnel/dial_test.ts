@@ -313,6 +313,11 @@ Deno.test("Refusals of the API server are told apart", async () => {
     ["HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", /403 no/],
     ["HTTP/1.1 404 Not Found\r\n\r\n404 page not found\n", /404 page not found/],
     ["HTTP/1.1 404 Not Found\r\n\r\n404 request not found", /404 request not found/],
+    // A proxy that repeats the path, in which a pod's name may say "pod".
+    [
+      "HTTP/1.1 404 Not Found\r\n\r\nThe requested URL /api/v1/namespaces/x/pods/pod-0 was not found",
+      /the answer was 404 The requested URL/,
+    ],
     ["garbage\r\n\r\n", /not HTTP/],
     ["", /ended before an answer/],
   ];

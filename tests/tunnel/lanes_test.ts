@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { UpstreamWatch } from "../../src/tunnel/upstream_watch.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { echo, type Peer, REFUSED } from "./peer.ts";
 import type { PeerLink, Pod } from "./peer_link.ts";
@@ -208,4 +209,24 @@ Deno.test("Who waits alone in a lane that is held up, and was never taken up, is
     await end;
     assert.equal(engine.stats().streams, 1);
   });
+});
+
+Deno.test("What a connection left is out of the way once its own lane has answered", () => {
+  const pings: { lane: number; done: () => void }[] = [];
+  const watch = new UpstreamWatch((done) => {
+    const lane = pings.length % 5;
+    pings.push({ lane, done });
+    return lane;
+  });
+  watch.orphaned(0, 1);
+  assert.deepEqual(watch.orphanLanes, [1]);
+  // An upload whose pod pauses is in the third: it may, as long as it is the only one.
+  for (const { lane, done } of pings) if (lane !== 3 && lane !== 1) done();
+  assert.equal(watch.hasOrphans, true);
+  assert.equal(watch.overdue(6000), 6000);
+  pings[1]!.done();
+  assert.equal(watch.hasOrphans, false);
+  assert.deepEqual(watch.orphanLanes, []);
+  assert.equal(watch.overdue(100_000), 0);
+  assert.deepEqual(watch.tick(100_000, 1, 1), new Map());
 });
