@@ -116,9 +116,10 @@ e2e("1,000 services: opened, rolled out and closed within the limits", async (sc
   await calm(all);
   const { changes } = await control.counters();
   assert.ok(changes.pods! >= 5_000, `${changes.pods} pod events`);
-  // Less than a second of CPU for 5,000 pod events.
+  // A second of CPU for 5,000 pod events is the goal, which the bench measures; on a machine with
+  // other work a second costs half as much again. Twice as much is a mistake of czctl's.
   const used = cpuSeconds(all) - cpu;
-  assert.ok(used < changes.pods! / 5_000, `${used} s of CPU for ${changes.pods} pod events`);
+  assert.ok(used < changes.pods! / 2_500, `${used} s of CPU for ${changes.pods} pod events`);
   assert.equal(hosts.count(), atRest, "no write for a rollout");
   await untilAnswer(box, `http://app-0001.${ns}/`, /^Hello from app-0001-/);
   assert.ok(memoryOf(svc) < 200, `svc uses ${memoryOf(svc)} MB after it`);
