@@ -14,7 +14,7 @@ const core = runtimeCore();
 
 /**
  * `Deno.Conn.read` is an asynchronous function around the call that reads: it keeps a set of reads
- * under way and adds a promise and a turn of the loop to each. Without it a download costs 5 to 10 %
+ * under way and adds a promise and a turn of the loop to each. Without it a download costs 5 to 12 %
  * less CPU time (docs/decisions/0146). Where the runtime is built differently, the public calls do.
  */
 export function connIo(conn: Deno.Conn): ConnIo {
