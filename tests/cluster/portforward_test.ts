@@ -359,6 +359,25 @@ function tiny(byte: number): Buffer {
   return Buffer.from([0x82, 0x81, ...mask, byte ^ 1]);
 }
 
+withCluster("a large download is whole, in large writes and record by record", async (cluster) => {
+  const size = 5_000_000;
+  for (const single of [false, true]) {
+    await cluster.control.records({ single });
+    const client = await open(cluster, "web");
+    const { data } = client.connect(8080);
+    client.data(data, `GET /bytes?n=${size} HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n`);
+    await client.until((frame) => frame.kind === "DATA" && frame.stream === data && frame.fin);
+    const frames = client.frames.filter((frame) => frame.kind === "DATA" && frame.stream === data);
+    const all = Buffer.concat(frames.map(({ body }) => body));
+    const body = all.subarray(all.indexOf("\r\n\r\n") + 4);
+    assert.equal(body.length, size);
+    assert.ok(body.equals(Buffer.alloc(size, "0123456789abcdef")), "not one byte is out of place");
+    const largest = Math.max(...frames.map((frame) => frame.body.length));
+    assert.equal(largest, single ? 16_384 : 32_768);
+    await client.close();
+  }
+});
+
 withCluster("portforward over SPDY in WebSocket, whatever the message borders", async (cluster) => {
   const path = portForwardPath(await podOf(cluster, "echo"));
   const { answer, socket, rest } = await request(
