@@ -16,6 +16,9 @@ const MUCH = 64 * 1024;
 /** How long the reason may come after a data stream was reset, in ms. */
 const REASON_MS = 250;
 
+/** What came so long before a link is held up, in ms, would have gone on. */
+const LATELY_MS = 1000;
+
 const NOTHING = new Uint8Array(0);
 
 /** What a stream needs of its link. */
@@ -131,9 +134,13 @@ export class SpdyStream implements LinkStream {
     this.link.choke(this, choked);
   }
 
-  /** True when this connection expects bytes: it asked after it last got some, or was getting them at `since`. */
+  /**
+   * True when this connection expects bytes: it asked after it last got some, or was getting them at
+   * `since`, or had just been opened then: many pods speak first.
+   */
   waitsSince(since: number): boolean {
-    return !this.#replied || this.#upAt > this.#downAt || this.#downAt > since - 1000;
+    const lately = Math.max(this.#downAt, this.#openedAt);
+    return !this.#replied || this.#upAt > this.#downAt || lately > since - LATELY_MS;
   }
 
   /** True when it expects an answer to what it sent after `time`. */

@@ -182,6 +182,36 @@ Deno.test("A connection not taken up is held up, too: who reads nothing is ended
   );
 });
 
+Deno.test("One that waits for the pod's first word is held up, too: who reads nothing is ended for it", async () => {
+  const flooding = Promise.withResolvers<void>();
+  let turn = 0;
+  const pod: Pod = async (stream) => {
+    if (turn++ > 0) {
+      // As a database does; its word lies behind the flood.
+      await flooding.promise;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      await stream.write(text("welcome\n"));
+      return;
+    }
+    const block = new Uint8Array(64 * 1024);
+    await flooding.promise;
+    while (!stream.gone) await stream.write(block);
+  };
+  await withBed(
+    { pods: { a: pod }, engine: { stallMs: 1000 } },
+    async ({ connect, engine, peer }) => {
+      const stuck = await connect();
+      const waiting = await connect();
+      await until(() => peer.opened.a === 2, "both are taken up");
+      flooding.resolve();
+      assert.equal(await waiting.line(10_000), "welcome");
+      assert.equal(peer.accepted, 1);
+      await within(5000, stuck.over(), "the end of the flood");
+      assert.ok(engine.stats().streams <= 1);
+    },
+  );
+});
+
 Deno.test("A link that takes up nothing more is left, though it still brings something", async () => {
   const clock = new ManualClock();
   const streams: PodStream[] = [];
