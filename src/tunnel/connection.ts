@@ -401,6 +401,7 @@ export class Connection implements StreamEvents {
       this.#host.log.info("Connection failed", {
         fault: this.#lastError.fault,
         reason: this.#lastError.message,
+        ...(this.#lastError.hint === undefined ? {} : { hint: this.#lastError.hint }),
       });
     }
     this.#close(this.#lastError?.message ?? "No pod is ready");

@@ -29,13 +29,14 @@ export interface LinkDialerOptions {
 
 /**
  * How long a way stays the first choice that was only found because nobody knows
- * whether one ahead of it is refused or out of order, in ms.
+ * whether one ahead of it is refused or out of order, or because a right is
+ * missing, which somebody may give; in ms.
  */
 const RELEARN_MS = 60_000;
 
 /**
  * Opens links. Which of the three ways works is learnt once per API server and
- * forgotten when it stops working.
+ * forgotten when it stops working; which are forbidden, once per namespace.
  */
 export class LinkDialer {
   readonly #options: LinkDialerOptions;
@@ -43,6 +44,8 @@ export class LinkDialer {
   #learnt:
     | { readonly server: string; readonly kind: TransportKind; readonly until: number }
     | undefined;
+  /** Where a right is missing, by server and namespace. */
+  readonly #missing = new Map<string, { readonly verb: Verb; readonly until: number }>();
 
   constructor(options: LinkDialerOptions) {
     this.#options = options;
@@ -102,21 +105,25 @@ export class LinkDialer {
     const known = this.#learnt;
     const now = this.#options.clock.monotonic();
     const learnt = known?.server === server && now < known.until ? known.kind : undefined;
-    const order = learnt === undefined
-      ? this.#order
-      : [learnt, ...this.#order.filter((kind) => kind !== learnt)];
+    const place = `${server} ${pod.namespace}`;
+    const missing = this.#missingIn(place, now);
     let last: TunnelError | undefined;
     let unclear: Unclear | undefined;
-    for (const kind of order) {
+    const forbidden: Forbidden[] = [];
+    let learntFailed = false;
+    for (const kind of this.#inOrder(learnt, missing)) {
+      if (forbidden.some((one) => one.verb === verbOf(kind))) continue;
       for (;;) {
         try {
           const link = await this.#dialOne(kind, target, pod, port, onClosed, signal);
-          if (learnt !== kind) {
-            this.#options.log.debug("Port-forward transport learnt", { server, kind });
+          for (const { verb } of forbidden) {
+            this.#missing.set(place, { verb, until: now + RELEARN_MS });
           }
-          if (learnt !== kind || this.#learnt === undefined) {
-            const until = unclear === undefined ? Infinity : now + RELEARN_MS;
-            this.#learnt = { server, kind, until };
+          // A way that is only forbidden here stays the first choice elsewhere.
+          if (learnt === undefined || learntFailed) {
+            this.#options.log.debug("Port-forward transport learnt", { server, kind });
+            const sure = (unclear ?? forbidden[0] ?? missing) === undefined;
+            this.#learnt = { server, kind, until: sure ? Infinity : now + RELEARN_MS };
           }
           return link;
         } catch (error) {
@@ -126,23 +133,45 @@ export class LinkDialer {
             target = await untilAborted(this.#options.targets({ refresh: true }), signal);
             continue;
           }
-          if (error.fault !== "unsupported") {
+          const next = error instanceof Forbidden || error.fault === "unsupported";
+          if (!next) {
             // The way that worked is out of order: what another one is denied says nothing.
-            if (error.fault === "denied" && unclear !== undefined && learnt !== undefined) {
+            if (error.fault === "denied" && unclear !== undefined && learntFailed) {
               throw unclear.asUnreachable();
             }
             throw error;
           }
-          // Not this way, here: what was learnt is out of date, try them all.
-          if (error instanceof Unclear) unclear ??= error;
-          else this.#learnt = undefined;
+          if (error instanceof Forbidden) {
+            forbidden.push(error);
+          } else {
+            if (error instanceof Unclear) unclear ??= error;
+            // Not this way, here: what was learnt is out of date, try them all.
+            else if (kind === learnt) this.#learnt = undefined;
+            learntFailed ||= kind === learnt;
+          }
           last = error;
           break;
         }
       }
     }
-    if (unclear !== undefined) throw unclear.asUnreachable();
-    throw last ?? new TunnelError("unsupported", "Cannot open a port-forward: no way to try");
+    if (unclear !== undefined && (learntFailed || forbidden.length === 0)) {
+      throw unclear.asUnreachable();
+    }
+    throw forbidden[0] ?? last ??
+      new TunnelError("unsupported", "Cannot open a port-forward: no way to try");
+  }
+
+  /** The verb that was missing in a namespace, when that is not long ago. */
+  #missingIn(place: string, now: number): Verb | undefined {
+    const missing = this.#missing.get(place);
+    if (missing === undefined || now < missing.until) return missing?.verb;
+    this.#missing.delete(place);
+    return undefined;
+  }
+
+  #inOrder(learnt: TransportKind | undefined, missing: Verb | undefined): TransportKind[] {
+    const rank = (kind: TransportKind) => verbOf(kind) === missing ? 2 : kind === learnt ? 0 : 1;
+    return this.#order.toSorted((a, b) => rank(a) - rank(b));
   }
 
   async #dialOne(
@@ -189,8 +218,28 @@ export class LinkDialer {
   }
 }
 
+/** What RBAC calls the HTTP method of a way. */
+type Verb = "create" | "get";
+
+function verbOf(kind: TransportKind): Verb {
+  return kind === "spdy" ? "create" : "get";
+}
+
 /** The credentials were refused: worth one try with new ones. */
 class Unauthorized extends TunnelError {}
+
+/**
+ * A right is missing that another way may not ask for: until Kubernetes 1.35
+ * `get` is enough for WebSockets, and kubectl prefers them since 1.31.
+ */
+class Forbidden extends TunnelError {
+  readonly verb: Verb;
+
+  constructor(kind: TransportKind, message: string, hint: string) {
+    super("denied", message, { nothingDelivered: true, answered: true, hint });
+    this.verb = verbOf(kind);
+  }
+}
 
 /**
  * Not understood, or out of order for the moment: a middlebox says the same of
@@ -251,7 +300,7 @@ async function upgrade(
   ]);
   await writeAll(conn, new TextEncoder().encode(head));
   const answer = await readAnswer(conn);
-  if (answer.status !== 101) throw await refusal(conn, answer, pod);
+  if (answer.status !== 101) throw await refusal(conn, answer, pod, kind);
   const upgraded = (answer.headers.get("upgrade") ?? "").toLowerCase();
   if (kind === "spdy") {
     if (!upgraded.startsWith("spdy/")) {
@@ -269,7 +318,12 @@ async function upgrade(
   return answer.rest;
 }
 
-async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise<TunnelError> {
+async function refusal(
+  conn: ByteConn,
+  answer: HttpAnswer,
+  pod: PodRef,
+  kind: TransportKind,
+): Promise<TunnelError> {
   const body = await readBody(conn, answer);
   const status = parseStatus(body);
   const name = `pod "${pod.namespace}/${pod.name}"`;
@@ -283,7 +337,7 @@ async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise
     case 403:
       // Without a Status it is a proxy, or "unable to upgrade", not RBAC.
       if (status === undefined) return unsupported(`the answer was 403 ${oneLine(body)}`);
-      return denied(status.message, pod, name);
+      return denied(status.message, pod, name, kind);
     case 404:
       // Kubelets answer in plain text, and the API server passes that on as it is.
       if (status === undefined && !KUBELET_NOT_FOUND.test(body)) {
@@ -328,22 +382,20 @@ async function refusal(conn: ByteConn, answer: HttpAnswer, pod: PodRef): Promise
  */
 const KUBELET_NOT_FOUND = /^\s*pod\b.{0,300}(does not exist|not found)|code = NotFound/is;
 
-/** Where SPDY does not pass, the right to "get" is needed, too; and an admission webhook has its own reasons. */
-function denied(message: string, pod: PodRef, name: string): TunnelError {
-  const options = { nothingDelivered: true, answered: true };
+/** An admission webhook has its own reasons. */
+function denied(message: string, pod: PodRef, name: string, kind: TransportKind): TunnelError {
   const verb = /\bcannot (\w{1,20}) resource/.exec(message)?.[1];
+  const options = { nothingDelivered: true, answered: true };
   if (verb === undefined && /\bdenied\b/i.test(message)) {
     return new TunnelError("denied", `Cannot forward to ${name}: ${oneLine(message)}`, options);
   }
+  // From 1.35 on WebSockets need "create" besides, and a refusal for that names no verb.
   const needed = verb ?? "create";
-  return new TunnelError(
-    "denied",
-    `Cannot forward to ${name}: not allowed to ${needed} pods/portforward in namespace "${pod.namespace}"`,
-    {
-      ...options,
-      hint:
-        `Ask for the verb "${needed}" on pods/portforward; check with: kubectl auth can-i ${needed} pods/portforward -n ${pod.namespace}`,
-    },
+  const where = `pods/portforward in namespace "${pod.namespace}"`;
+  return new Forbidden(
+    kind,
+    `Cannot forward to ${name}: not allowed to ${needed} ${where}`,
+    `Ask for the verb "${needed}" on pods/portforward; check with: kubectl auth can-i ${needed} pods --subresource=portforward -n ${pod.namespace}`,
   );
 }
 

@@ -265,6 +265,27 @@ for (const tool of tools) {
       }
     });
 
+    await t.step("needs no more than the right to get, before 1.35 and from 1.31 on", async () => {
+      const rules = [{ verbs: ["get"], resources: ["pods", "pods/portforward"] }];
+      const users = [{ context: "reader", user: "reader", via: "token" as const, rules }];
+      for (const version of ["1.34", "1.36"]) {
+        await using cluster = await startCluster({ users, version });
+        const pod = await podOf(cluster, "web");
+        const forward = portForward(tool, cluster, `pod/${pod}`, ":8080");
+        try {
+          if (version === "1.34" && tool.version !== "1.20") {
+            const [port] = await forwarded(forward.text, 1);
+            assert.match(await (await fetch(`http://127.0.0.1:${port}/`)).text(), /^Hello from /);
+          } else {
+            assert.notEqual((await forward.status).code, 0);
+            await eventually("the refusal", () => forward.text().includes("is forbidden: "));
+          }
+        } finally {
+          await forward.end();
+        }
+      }
+    });
+
     await t.step("shows the error text of a refused connection", async () => {
       const pod = await podOf(cluster, "echo");
       const forward = portForward(tool, cluster, pod, ":9999");

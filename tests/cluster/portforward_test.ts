@@ -286,6 +286,13 @@ withCluster("refusals are the real ones", async (cluster) => {
   assert.match(JSON.parse(least.body).message, /cannot get resource "pods\/portforward"/);
   const spdy = await SpdyClient.open(await credentials(cluster, "least"), path);
   await spdy.close();
+  await cluster.control.setRules({
+    user: "none-user",
+    rules: [{ verbs: ["get"], resources: ["pods/portforward"] }],
+  });
+  const reader = await ask("none", `GET ${path} HTTP/1.1\r\n${websocket}`);
+  assert.equal(reader.status, 403);
+  assert.equal(JSON.parse(reader.body).message, `pods "${pod}" is forbidden: `);
 });
 
 Deno.test("client certificates: trusted, expired, and of another authority", async () => {

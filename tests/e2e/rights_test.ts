@@ -92,6 +92,9 @@ e2e("the documented Role is enough, and each missing right has its message", asy
     /user "developer" may not create pods\/portforward/,
     /can-i create/,
   );
+  // From Kubernetes 1.35 on.
+  await rules(READER);
+  await refused(["ns", "shop"], /user "developer" may not create pods\/portforward/);
   await rules(role);
   await refused(["ns", "shop", "--all-namespaces"], /Name the namespaces with -n and -a/);
   await refused(["ns", "shop", "-a", "tools"], /Cannot list services in namespace "tools"/);
@@ -135,6 +138,20 @@ e2e("the documented Role is enough, and each missing right has its message", asy
   await until("it heals", async () => (await status(scene)).sessions[0]!.cluster.reachable, 40_000);
   await close();
 }, scene);
+
+const READER = role.map((rule) =>
+  rule.resources.includes("pods/portforward") ? { ...rule, verbs: ["get"] } : rule
+);
+
+e2e("get on pods/portforward is enough before Kubernetes 1.35", async ({ box, done }) => {
+  await done("teleport", "ns", "shop");
+  assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
+  await done("session", "close");
+}, {
+  ...scene,
+  users: [{ context: "reader", user, via: "token" as const, rules: READER }],
+  version: "1.34",
+});
 
 e2e(
   "--all-namespaces with the ClusterRole, and with Roles only; the environment's Role",

@@ -430,6 +430,43 @@ Deno.test("Where the way that worked is out of order, the rights for another one
   });
 });
 
+Deno.test("A way that a namespace's rights do not allow is asked for there once a minute, elsewhere always", async () => {
+  const clock = new ManualClock();
+  let closed = ["/namespaces/default/"];
+  await withBed({
+    pods: { a: echo },
+    answer: (request) => {
+      if (!request.startsWith("POST") || !closed.some((one) => request.includes(one))) return;
+      const message = 'pods "a" is forbidden: User "u" cannot create resource "pods/portforward"';
+      const body = JSON.stringify({ kind: "Status", message, code: 403 });
+      return `HTTP/1.1 403 X\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+    },
+    engine: { clock },
+  }, async ({ connect, engine, listener, peer }) => {
+    /** What was asked for, each with a new link. */
+    const next = async (podNamespace: string) => {
+      for (const link of [...peer.links]) link.close();
+      await until(() => engine.stats().links === 0, "there is no link");
+      listener.update([endpoint("a", { podNamespace, podUid: podNamespace })]);
+      const before = peer.requests.length;
+      await echoes(await connect(), "hello");
+      return peer.requests.slice(before).map((one) =>
+        /^sec-websocket-protocol: (.*)$/im.exec(one)?.[1] ?? one.slice(0, 4)
+      );
+    };
+    const WEBSOCKET = "SPDY/3.1+portforward.k8s.io";
+    assert.deepEqual(await next("other"), ["POST"]);
+    assert.deepEqual(await next("default"), ["POST", WEBSOCKET]);
+    assert.deepEqual(await next("default"), [WEBSOCKET]);
+    assert.deepEqual(await next("other"), ["POST"]);
+    await clock.advance(61_000, 5000);
+    assert.deepEqual(await next("default"), ["POST", WEBSOCKET]);
+    closed = [];
+    await clock.advance(61_000, 5000);
+    assert.deepEqual(await next("default"), ["POST"]);
+  });
+});
+
 async function send(conn: { write(b: Uint8Array): Promise<number> }, value: string) {
   const bytes = text(value);
   for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));

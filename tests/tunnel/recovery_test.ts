@@ -1,6 +1,6 @@
 /** What a tunnel was made with is no longer so: the network, the credentials, the way, the pod. */
 import assert from "node:assert/strict";
-import { deployment } from "../cluster/mod.ts";
+import { DEFAULT_USERS, deployment, LEAST_RIGHTS } from "../cluster/mod.ts";
 import { Ground, NS } from "./test_cluster.ts";
 import { echoes, reasonsLogged } from "./support.ts";
 
@@ -59,6 +59,37 @@ Deno.test("TunnelEngine uses SPDY alone where rights allow no more, and says wha
     assert.match(reasons.join(), /not allowed to create pods\/portforward in namespace "faults"/);
   } finally {
     await none.close();
+  }
+});
+
+Deno.test("TunnelEngine uses WebSockets where the rights allow no more and the server asks for no more", async () => {
+  const rules = [
+    ...LEAST_RIGHTS.filter(({ resources }) => !resources.includes("pods/portforward")),
+    { verbs: ["get"], resources: ["pods/portforward"] },
+  ];
+  const users = [...DEFAULT_USERS, {
+    context: "reader",
+    user: "reader",
+    via: "token" as const,
+    rules,
+  }];
+  for (const version of ["1.34", "1.36"]) {
+    await using ground = await Ground.start({ fixtures: ONE, users, version, context: "reader" });
+    const { log, reasons } = reasonsLogged();
+    const engine = Ground.engineFor(ground.cluster, "reader", { log });
+    try {
+      const client = await ground.connect(await ground.listen("one", 8081, engine));
+      if (version === "1.34") {
+        await echoes(client, "reader");
+        assert.equal(engine.stats().transport, "spdy_websocket");
+      } else {
+        assert.equal(await client.rest(), "");
+        assert.match(reasons.join(), /not allowed to create pods\/portforward/);
+        assert.match(reasons.join(), /auth can-i create pods --subresource=portforward -n faults/);
+      }
+    } finally {
+      await engine.close();
+    }
   }
 });
 

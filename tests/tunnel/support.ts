@@ -204,7 +204,7 @@ export function reasonsLogged(): { readonly log: Logger; readonly reasons: strin
   const reasons: string[] = [];
   const log: Logger = {
     ...silentLogger,
-    info: (_, fields) => void reasons.push(String(fields?.reason)),
+    info: (_, fields) => void reasons.push([fields?.reason, fields?.hint].flat().join(". ")),
     with: () => log,
   };
   return { log, reasons };

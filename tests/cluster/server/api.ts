@@ -28,6 +28,7 @@ import {
   ApiError,
   badRequest,
   expired,
+  forbiddenAfterwards,
   methodNotAllowed,
   notFound,
   tooLargeVersion,
@@ -149,7 +150,10 @@ export class Api {
     access.demand(identity, attributes);
     if (subresource === "portforward") {
       // Since 1.35 the WebSocket GET needs `create`, too (AuthorizePodWebsocketUpgradeCreatePermission).
-      if (verb === "get") access.demand(identity, { ...attributes, verb: "create" });
+      if (
+        verb === "get" && Number(this.options.version.split(".")[1]) >= 35 &&
+        !access.allows(identity, { ...attributes, verb: "create" })
+      ) throw forbiddenAfterwards({ ...attributes, user: identity.user });
       return this.#portForward(request, response, route, verb);
     }
     if (REVIEWS.includes(resource)) {

@@ -131,6 +131,19 @@ export interface Attributes {
   readonly path?: string;
 }
 
+/**
+ * 403 of a check that comes after authorization, which has no wording of its own, and RBAC gives no
+ * reason (pkg/registry/core/pod/rest/authorize.go; NewForbidden in apimachinery/pkg/api/errors).
+ */
+export function forbiddenAfterwards({ group, resource, name }: Attributes): ApiError {
+  return new ApiError(
+    403,
+    "Forbidden",
+    `${qualified(resource, group)} "${name}" is forbidden: `,
+    details(resource, group, name),
+  );
+}
+
 /** 403 with the wording of `k8s.io/apiserver` (handlers/responsewriters/errors.go). */
 export function forbidden(attributes: Attributes): ApiError {
   const user = JSON.stringify(attributes.user);
