@@ -32,8 +32,15 @@ export function sessionFacts(session: SessionInfo, full: boolean): SessionFacts 
     createdAt,
     state,
     cluster: { reachable, ...(since === undefined ? {} : { since }) },
-    services,
+    services: services.map((service) => ({ ...service, ports: service.ports.map(portFacts) })),
   };
+}
+
+/** That connections fail may be known, not why: that quotes the cluster. */
+function portFacts(port: PortInfo): PortInfo {
+  if (port.lastFailure === undefined) return port;
+  const { at } = port.lastFailure;
+  return { ...port, lastFailure: { at, reason: "czctl inspect opens this page with the reason" } };
 }
 
 /** Live figures of one port of one service; the key is `portKey`. */
@@ -59,6 +66,6 @@ export function trafficOf(sessions: readonly SessionInfo[]): Map<string, Traffic
 
 /** Text that differs when anything but the live figures does. */
 export function shapeOf(sessions: readonly SessionFacts[]): string {
-  const live = new Set(["connections", "bytesDown", "bytesUp"]);
+  const live = new Set(["connections", "bytesDown", "bytesUp", "failed", "at"]);
   return JSON.stringify(sessions, (key, value) => (live.has(key) ? undefined : value));
 }

@@ -35,6 +35,11 @@ export function metricsText(sessions: readonly SessionInfo[], captured: number):
     text.sample("czctl_bytes_total", { ...labels, direction: "down" }, port.bytesDown);
     text.sample("czctl_bytes_total", { ...labels, direction: "up" }, port.bytesUp);
   });
+  text.family("czctl_connection_failures_total", "counter", "Connections that came to nothing.");
+  eachPort(
+    sessions,
+    (labels, port) => text.sample("czctl_connection_failures_total", labels, port.failed),
+  );
   text.family("czctl_inspector_requests_total", "counter", "HTTP requests captured.");
   text.sample("czctl_inspector_requests_total", {}, captured);
   return text.toString();

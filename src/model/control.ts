@@ -152,6 +152,18 @@ export interface PortInfo {
   /** Bytes from the pods to local programs, and the other way. */
   readonly bytesDown: number;
   readonly bytesUp: number;
+  /** Connections that came to nothing: refused, reset, lost, or without a pod. */
+  readonly failed: number;
+  /** The last of them, while no later connection has been answered. */
+  readonly lastFailure?: ConnectionFailure;
+}
+
+/** Why a connection came to nothing. */
+export interface ConnectionFailure {
+  /** RFC 3339. */
+  readonly at: string;
+  readonly reason: string;
+  readonly hint?: string;
 }
 
 export interface StatusInfo {

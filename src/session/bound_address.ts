@@ -87,6 +87,8 @@ export class BoundAddress {
         connections: stats?.connections ?? 0,
         bytesDown: stats?.bytesDown ?? 0,
         bytesUp: stats?.bytesUp ?? 0,
+        failed: stats?.failed ?? 0,
+        ...(stats?.lastFailure === undefined ? {} : { lastFailure: stats.lastFailure }),
       };
     });
   }

@@ -49,6 +49,9 @@ interface Look {
   readonly alive: boolean;
 }
 
+/** Ports whose last connection failed that are told one by one. */
+const MOST_FAILURES = 5;
+
 /** Looks at everything that can be wrong on this machine; `fix` mends what is safe. */
 export async function runDoctor(
   options: {
@@ -73,6 +76,7 @@ export async function runDoctor(
     ...await checkHostsRoom(look),
     ...await checkRecords(look),
     ...checkInspector(look),
+    ...checkTunnels(look),
     ...await checkCluster(look, options.cluster ?? {}),
   ];
   const findings: Finding[] = [];
@@ -258,6 +262,37 @@ function checkInspector({ status }: Look): Mendable[] {
       state: "warning",
       text: `Port ${DEFAULT_PORT} is taken by another program; the inspector is at ${url}`,
       mend: "Nothing to do, or end the other program and: czctl stop; czctl start",
+    },
+  }];
+}
+
+/** Ports whose last connection came to nothing. */
+function checkTunnels({ status }: Look): Mendable[] {
+  const findings: Mendable[] = (status?.sessions ?? []).flatMap(({ services }) =>
+    services.flatMap((service) =>
+      service.ports.flatMap(({ port, lastFailure: failure }) => {
+        if (failure === undefined) return [];
+        const name = service.pod === undefined ? service.name : `${service.pod}.${service.name}`;
+        return [{
+          finding: {
+            subject: "tunnels",
+            state: "warning",
+            text:
+              `The last connection to ${service.namespace}/${name}:${port} failed: ${failure.reason}`,
+            ...(failure.hint === undefined ? {} : { mend: failure.hint }),
+          },
+        }];
+      })
+    )
+  );
+  const more = findings.length - MOST_FAILURES;
+  if (more <= 0) return findings;
+  return [...findings.slice(0, MOST_FAILURES), {
+    finding: {
+      subject: "tunnels",
+      state: "warning",
+      text: `So did the last ones to ${more} more ports`,
+      mend: "czctl session list --details",
     },
   }];
 }

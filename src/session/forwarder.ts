@@ -123,6 +123,7 @@ export class Forwarder {
         connections: 0,
         bytesDown: 0,
         bytesUp: 0,
+        failed: 0,
       })),
       skipped: slot.planned.skipped,
       readyPods: slot.planned.endpoints.filter((endpoint) => endpoint.ready).length,

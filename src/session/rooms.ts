@@ -1,3 +1,4 @@
+import type { ConnectionFailure } from "../model/control.ts";
 import type { ServiceEndpoint } from "../model/service.ts";
 
 /**
@@ -32,6 +33,8 @@ export interface Listener {
     readonly connections: number;
     readonly bytesDown: number;
     readonly bytesUp: number;
+    readonly failed: number;
+    readonly lastFailure?: ConnectionFailure;
   };
   update(
     endpoints: readonly ServiceEndpoint[],

@@ -36,6 +36,10 @@ export interface ConnectionHost {
   tap(endpoint: ServiceEndpoint): ConnectionTap | undefined;
   addUp(bytes: number): void;
   addDown(bytes: number): void;
+  /** A connection came to nothing, or broke; no error: there was no pod to try. */
+  failed(error: TunnelError | undefined, endpoint: ServiceEndpoint | undefined): void;
+  /** A pod has answered. */
+  answered(): void;
   done(connection: Connection): void;
 }
 
@@ -72,11 +76,12 @@ export class Connection implements StreamEvents {
   readonly #host: ConnectionHost;
   readonly #down: DownPump;
   #stream: LinkStream | undefined;
-  #uid: string | undefined;
+  #endpoint: ServiceEndpoint | undefined;
   readonly #tried = new Set<string>();
   #deadline: number;
   #extended = false;
   #lastError: TunnelError | undefined;
+  #lastTried: ServiceEndpoint | undefined;
   #onlyRefusals = true;
   #tap: ConnectionTap | undefined;
 
@@ -141,7 +146,7 @@ export class Connection implements StreamEvents {
         } catch (error) {
           if (this.#closed) return;
           if (!(error instanceof TunnelError)) return this.#bug(error);
-          this.#note(endpoint.podUid, error);
+          this.#note(endpoint, error);
           if (error.fault === "denied" || error.fault === "unsupported") return this.#fail();
           if (error.fault === "timeout" || error.fault === "unreachable") {
             host.shun(endpoint.podUid);
@@ -196,16 +201,16 @@ export class Connection implements StreamEvents {
     this.#deadline = Math.max(this.#deadline, clock.monotonic() + LAST_TRY_MS);
   }
 
-  #note(uid: string, error: TunnelError): void {
+  #note(endpoint: ServiceEndpoint, error: TunnelError): void {
     this.#lastError = error;
-    this.#tried.add(uid);
+    this.#lastTried = endpoint;
+    this.#tried.add(endpoint.podUid);
     if (error.fault !== "refused") this.#onlyRefusals = false;
   }
 
   #attach(link: Link, endpoint: ServiceEndpoint, port: number): void {
-    const uid = endpoint.podUid;
-    this.#uid = uid;
-    this.#host.opened(this.#local.remoteAddress, uid);
+    this.#endpoint = endpoint;
+    this.#host.opened(this.#local.remoteAddress, endpoint.podUid);
     if (this.#tap === undefined) {
       this.#tap = this.#host.tap(endpoint);
       // What was read before a pod was found has not been shown yet.
@@ -224,10 +229,10 @@ export class Connection implements StreamEvents {
   }
 
   #detach(): void {
-    const uid = this.#uid;
+    const endpoint = this.#endpoint;
     this.#stream = undefined;
-    this.#uid = undefined;
-    if (uid !== undefined) this.#host.closed(this.#local.remoteAddress, uid);
+    this.#endpoint = undefined;
+    if (endpoint !== undefined) this.#host.closed(this.#local.remoteAddress, endpoint.podUid);
   }
 
   // ---- from the program
@@ -311,6 +316,7 @@ export class Connection implements StreamEvents {
     if (this.#closed) return;
     if (!this.#gotAny) {
       this.#gotAny = true;
+      this.#host.answered();
       this.#forgetEarly();
     }
     this.#tap?.down(bytes);
@@ -338,11 +344,11 @@ export class Connection implements StreamEvents {
   closed(error: TunnelError | undefined): void {
     if (this.#closed) return;
     if (error !== undefined && this.#mayRetry(error)) {
-      const uid = this.#uid!;
+      const endpoint = this.#endpoint!;
       this.#detach();
       this.#podEnded = false;
       this.#cancelTimers();
-      this.#note(uid, error);
+      this.#note(endpoint, error);
       this.#extend();
       this.#sentAny = false;
       this.#host.log.debug("Connection is tried on another pod", {
@@ -354,11 +360,13 @@ export class Connection implements StreamEvents {
     }
     this.#over = true;
     if (error === undefined) {
+      this.#host.answered();
       this.#podEnded = true;
       if (!this.#down.busy) this.#written();
       return;
     }
     this.#lastError = error;
+    this.#host.failed(error, this.#endpoint);
     if (this.#down.busy) this.#later(FLUSH_MS, () => this.#giveUp(error.message));
     else this.#giveUp(error.message);
   }
@@ -404,6 +412,7 @@ export class Connection implements StreamEvents {
         ...(this.#lastError.hint === undefined ? {} : { hint: this.#lastError.hint }),
       });
     }
+    this.#host.failed(this.#lastError, this.#lastTried);
     this.#close(this.#lastError?.message ?? "No pod is ready");
   }
 

@@ -1,4 +1,5 @@
 import type { Clock } from "../model/clock.ts";
+import type { ConnectionFailure } from "../model/control.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
 import { type ServiceEndpoint, serviceKey } from "../model/service.ts";
@@ -6,7 +7,8 @@ import type { TapSource } from "../model/tap.ts";
 import { type Acceptor, bindFailure, listenTcp } from "../platform/net.ts";
 import { Balancer } from "./balancer.ts";
 import { Connection, type ConnectionHost } from "./connection.ts";
-import { PortBlocked } from "./errors.ts";
+import { PortBlocked, type TunnelError } from "./errors.ts";
+import { Failures } from "./failures.ts";
 import type { LinkPool } from "./link_pool.ts";
 import type { PodRef } from "./transport.ts";
 
@@ -36,6 +38,10 @@ export interface ListenerStats {
   /** Bytes from the pods to local programs, and the other way. */
   readonly bytesDown: number;
   readonly bytesUp: number;
+  /** Connections that came to nothing. */
+  readonly failed: number;
+  /** The last of them, while no later connection has been answered. */
+  readonly lastFailure?: ConnectionFailure;
 }
 
 export interface TunnelListener {
@@ -76,6 +82,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
   readonly #balancer: Balancer;
   readonly #connections = new Set<Connection>();
   #waiting = new Set<() => void>();
+  readonly #failures: Failures;
   #accepted = 0;
   #bytesDown = 0;
   #bytesUp = 0;
@@ -95,6 +102,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
       port: options.port,
     });
     this.holdMs = host.holdMs;
+    this.#failures = new Failures(host.clock, options.service.namespace);
     const service = serviceKey(options.service);
     this.#balancer = new Balancer({
       leaving: () => host.leaving(service),
@@ -115,6 +123,8 @@ export class PodListener implements TunnelListener, ConnectionHost {
       accepted: this.#accepted,
       bytesDown: this.#bytesDown,
       bytesUp: this.#bytesUp,
+      failed: this.#failures.count,
+      ...(this.#failures.last === undefined ? {} : { lastFailure: this.#failures.last }),
     };
   }
 
@@ -242,6 +252,14 @@ export class PodListener implements TunnelListener, ConnectionHost {
 
   addDown(bytes: number): void {
     this.#bytesDown += bytes;
+  }
+
+  failed(error: TunnelError | undefined, endpoint: ServiceEndpoint | undefined): void {
+    this.#failures.add(error, endpoint && { endpoint, port: this.podPort(endpoint) });
+  }
+
+  answered(): void {
+    this.#failures.answered();
   }
 
   done(connection: Connection): void {

@@ -104,6 +104,33 @@ Deno.test("czctl session list --details tells what is not forwarded, and why", a
   });
 });
 
+Deno.test("czctl session list --details and czctl status tell whose last connection failed, and why", async () => {
+  const failing = (port: number) => ({
+    ...web.services[0]!.ports[0]!,
+    port,
+    failed: 3,
+    lastFailure: {
+      at: new Date(Date.now() - 65_000).toISOString(),
+      reason: 'Pod "shop/leaf-1\x1b[2J" refuses connections to its port 8080',
+      hint: "kubectl logs",
+    },
+  });
+  const ports = [81, 82, 83, 84, 85, 86, 87].map(failing);
+  const session = fakeSession({ services: [{ ...web.services[0]!, ports }] });
+  await withControlServer(svc([session]), async (home) => {
+    const details = await run("session list --details", home);
+    assert.match(
+      details.out,
+      /! shop\/leaf:81 failed \d+s ago: Pod "shop\/leaf-1\\x1b\[2J" refuses .* 8080\. kubectl logs\n/,
+    );
+    assert.match(details.out, /! shop\/leaf:87 failed/);
+    const { out } = await run("status", home);
+    assert.match(out, /! shop\/leaf:85 failed \d+s ago: /);
+    assert.match(out, /! and 2 more: czctl session list --details/);
+    assert.ok(!(details.out + out).includes("\x1b"));
+  });
+});
+
 Deno.test("czctl session close closes the only session", async () => {
   const seen: string[] = [];
   await withControlServer(svc([web], seen), async (home) => {

@@ -68,6 +68,7 @@ export function fakeSession(over: Partial<SessionInfo> = {}): SessionInfo {
         connections: 0,
         bytesDown: 1500,
         bytesUp: 20,
+        failed: 0,
       }],
       skipped: [],
       readyPods: 2,

@@ -76,6 +76,40 @@ const zoo: Obj[] = [
   service(ns, "byhand", undefined, [{ port: 80, targetPort: 8080 }]),
 ];
 
+e2e(
+  "a port nobody listens on in the pod is told in every list, until it is answered",
+  async (scene) => {
+    const { box, cluster, czctl, done } = scene;
+    await done("teleport", "ns", "shop");
+    assert.equal(await get(box, "http://wrong.shop/"), "");
+    const why =
+      /wrong:80 failed \d+s ago: Pod "shop\/web-\S+" refuses connections to its port 9999/;
+    for (const command of [["session", "list", "--details"], ["status"]]) {
+      const { stdout } = await done(...command);
+      assert.match(stdout, why);
+      assert.match(stdout, /targetPort\? kubectl -n shop logs web-/);
+    }
+    const doctor = await czctl("doctor");
+    assert.equal(doctor.code, 0, doctor.stdout);
+    assert.match(
+      doctor.stdout,
+      /! +tunnels +The last connection to shop\/wrong:80 failed: Pod .*\n +mend: Does a program listen/,
+    );
+    await cluster.control.apply({
+      objects: [service("shop", "wrong", "web", [{ port: 80, targetPort: 8080 }])],
+    });
+    await untilAnswer(box, "http://wrong.shop/", /^Hello from web-/);
+    assert.doesNotMatch((await done("status")).stdout, /failed/);
+    await done("session", "close");
+  },
+  {
+    fixtures: [
+      deployment("shop", "web", { programs: ["http=8080"], ports: { http: 8080 } }),
+      service("shop", "wrong", "web", [{ port: 80, targetPort: 9999 }]),
+    ],
+  },
+);
+
 e2e("every kind of Service is reached, or named with the reason", async (scene) => {
   const { box, cluster, done } = scene;
   // A Service without selector whose endpoints somebody wrote by hand, and they are pods.

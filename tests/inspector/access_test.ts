@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Access } from "../../src/inspector/access.ts";
 import type { Clock } from "../../src/model/clock.ts";
-import { letIn, service, session, withInspector } from "./fixtures.ts";
+import { letIn, port, service, session, withInspector } from "./fixtures.ts";
 
 function fakeClock(): Clock & { time: number } {
   return {
@@ -15,7 +15,10 @@ function fakeClock(): Clock & { time: number } {
   };
 }
 
-const sessions = () => [session([service("web")])];
+const failure = { at: "2026-01-02T03:04:05Z", reason: "https://10.1.2.3: no route" };
+const sessions = () => [
+  session([service("web", { ports: [port(80, { failed: 1, lastFailure: failure })] })]),
+];
 
 /** fetch forbids setting Host, so the bytes are written by hand; gives the status line. */
 async function statusOf(url: string, headers: readonly string[], start = "GET / HTTP/1.1") {
@@ -123,10 +126,12 @@ Deno.test("without the token there are no contents, and no file or cluster addre
     }
     const open = await (await fetch(`${url}/api/sessions`)).text();
     assert.match(open, /sample-project/);
-    assert.doesNotMatch(open, /env\.sh|10\.1\.2\.3|taken by another|kind-demo/);
+    assert.doesNotMatch(open, /env\.sh|10\.1\.2\.3|taken by another|kind-demo|no route/);
+    assert.match(open, /"lastFailure":\{"at":"2026-01-02T03:04:05Z","reason":"czctl inspect opens/);
     const { cookie } = await letIn(inspector);
     const full = await (await fetch(`${url}/api/sessions`, { headers: { cookie } })).text();
     assert.match(full, /env\.sh/);
+    assert.match(full, /10\.1\.2\.3: no route/);
     assert.equal(inspector.tap.watching, false);
     // A server on another port of localhost can add cookies of the same name.
     const tossed = `${cookie.split("=")[0]}=junk; ${cookie}; ${cookie.split("=")[0]}=`;

@@ -295,13 +295,16 @@ Deno.test("listeners without the token cannot crowd out the others, nor go on af
 
 Deno.test("metricsText() is what Prometheus reads, with labels escaped", () => {
   const text = metricsText([
-    session([service('a"b\\c\nd', { ports: [port(80, { bytesDown: 7, state: "blocked" })] })]),
+    session([
+      service('a"b\\c\nd', { ports: [port(80, { bytesDown: 7, failed: 2, state: "blocked" })] }),
+    ]),
   ], 3);
   assert.match(text, /^czctl_sessions 1$/m);
   assert.match(text, /^czctl_inspector_requests_total 3$/m);
   const labels = `session="a1b2c3",namespace="sample-project",service="a\\"b\\\\c\\nd",port="80"`;
   assert.ok(text.includes(`czctl_bytes_total{${labels},direction="down"} 7\n`), text);
   assert.ok(text.includes(`czctl_port_up{${labels}} 0\n`));
+  assert.ok(text.includes(`czctl_connection_failures_total{${labels}} 2\n`));
   const sample =
     /^[a-z_]+(\{[a-z]+="(?:[^"\\\n]|\\["\\n])*"(?:,[a-z]+="(?:[^"\\\n]|\\["\\n])*")*\})? \d+$/;
   for (const line of text.trimEnd().split("\n")) {

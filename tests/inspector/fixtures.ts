@@ -15,6 +15,7 @@ export function port(number: number, more: Partial<PortInfo> = {}): PortInfo {
     connections: 0,
     bytesDown: 0,
     bytesUp: 0,
+    failed: 0,
     ...more,
   };
 }

@@ -34,13 +34,21 @@ function browserTest(name: string, body: (browser: Browser) => Promise<void>) {
 
 browserTest("the page shows sessions, their services and what flows", async (browser) => {
   let down = 0;
+  const failure = {
+    at: "2026-01-02T03:04:05Z",
+    reason: `Pod "leaf" refuses ${MARKUP}`,
+    hint: "kubectl logs",
+  };
   let now: readonly SessionInfo[] = [];
   const open = () => [
     session([
       service("sample-project-web", {
         ports: [port(80, { connections: 3, bytesDown: down += 120_000, bytesUp: down / 9 })],
       }),
-      service("sample-project-leaf", { address: "127.1.31.2", ports: [port(3010), port(9090)] }),
+      service("sample-project-leaf", {
+        address: "127.1.31.2",
+        ports: [port(3010, { failed: 2, lastFailure: failure }), port(9090)],
+      }),
       service("db", {
         address: "127.1.31.3",
         readyPods: 0,
@@ -67,7 +75,22 @@ browserTest("the page shows sessions, their services and what flows", async (bro
     await page.locator(".service summary").first().click();
     const names = await page.locator(".service .names").first().allInnerTexts();
     assert.match(names[0]!, /sample-project-web\.sample-project\.svc\.cluster\.local/);
+    const leaf = page.locator(".service", { hasText: "sample-project-leaf" });
+    assert.equal(await leaf.getAttribute("class"), "service warn");
+    await leaf.locator("summary").click();
+    const why = leaf.locator(".reason");
+    assert.match(await why.innerText(), /last connection to 3010 failed: .* opens this page/);
     await shot(page, "services");
+    await page.goto(inspector.inspectUrl());
+    await leaf.locator("summary").click();
+    assert.equal(
+      await why.innerText(),
+      `The last connection to 3010 failed: Pod "leaf" refuses ${MARKUP}. kubectl logs`,
+    );
+    failure.reason = "another one";
+    inspector.sessionsChanged();
+    await page.getByText("3010 failed: another one").waitFor();
+    await shot(page, "failure");
     assert.deepEqual(errors, []);
   });
 });

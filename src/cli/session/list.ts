@@ -65,11 +65,11 @@ function printDetails(session: SessionInfo, print: Printer, now: number): void {
   }
   for (const row of columns(facts)) print.line(row);
   for (const note of session.notes) print.line(`  ! ${note}`);
-  for (const row of serviceTable(session.services)) print.line(row);
+  for (const row of serviceTable(session.services, now)) print.line(row);
 }
 
 /** Every service with its address, ports and names, and why it has none. */
-export function serviceTable(services: readonly ServiceInfo[]): string[] {
+export function serviceTable(services: readonly ServiceInfo[], now: number): string[] {
   const rows: string[][] = [["ADDRESS", "SERVICE", "PORTS", "PODS", "TRAFFIC", "NAMES"]];
   for (const service of services) {
     const name = service.pod === undefined ? service.name : `${service.name} (${service.pod})`;
@@ -88,6 +88,7 @@ export function serviceTable(services: readonly ServiceInfo[]): string[] {
     ].map(plain));
   }
   const table = columns(rows);
+  for (const line of failureLines(services, now)) table.push(line);
   for (const service of services) {
     for (const port of service.ports) {
       if (port.state !== "blocked") continue;
@@ -98,6 +99,23 @@ export function serviceTable(services: readonly ServiceInfo[]): string[] {
     }
   }
   return table;
+}
+
+/** Ports whose last connection came to nothing, and why. */
+export function failureLines(services: readonly ServiceInfo[], now: number): string[] {
+  return services.flatMap((service) =>
+    service.ports.flatMap(({ port, lastFailure: failure }) => {
+      if (failure === undefined) return [];
+      const name = service.pod === undefined ? service.name : `${service.pod}.${service.name}`;
+      const hint = failure.hint === undefined ? "" : `. ${failure.hint}`;
+      return plain(
+        `  ! ${service.namespace}/${name}:${port} failed ${
+          ago(Date.parse(failure.at), now)
+        } ago: ` +
+          `${failure.reason}${hint}`,
+      );
+    })
+  );
 }
 
 function portText(port: PortInfo): string {

@@ -3,8 +3,11 @@ import { buildInfo } from "../../platform/build_info.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient, ifRunning } from "../control.ts";
 import { recoverLeftovers } from "../leftovers.ts";
-import { sessionTable } from "../session/list.ts";
+import { failureLines, sessionTable } from "../session/list.ts";
 import { ago, columns, count } from "../text.ts";
+
+/** Ports whose last connection failed that are told one by one. */
+const MOST_FAILURES = 5;
 
 /** `czctl status`. */
 export async function status(context: CliContext): Promise<void> {
@@ -47,6 +50,10 @@ export function statusLines(info: StatusInfo, now: number): string[] {
           (session.cluster.reason ?? "no answer"),
       );
     }
+    const failures = info.sessions.flatMap(({ services }) => failureLines(services, now));
+    lines.push(...failures.slice(0, MOST_FAILURES));
+    const more = failures.length - MOST_FAILURES;
+    if (more > 0) lines.push(`  ! and ${more} more: czctl session list --details`);
   }
   return lines;
 }

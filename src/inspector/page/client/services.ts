@@ -125,7 +125,7 @@ export class ServicesPane {
     });
     const health = service.address === undefined
       ? "none"
-      : service.readyPods === 0 || service.ports.some((port) => port.state === "blocked")
+      : service.readyPods === 0 || service.ports.some((port) => troubleOf(port) !== undefined)
       ? "warn"
       : "good";
     const element = el(
@@ -239,6 +239,14 @@ export class ServicesPane {
         ),
         el("tbody", {}, ...rows),
       ),
+      ...service.ports.flatMap(({ port, lastFailure: failure }) =>
+        failure === undefined ? [] : [el(
+          "p",
+          "reason",
+          `The last connection to ${port} failed: ${failure.reason}.`,
+          failure.hint === undefined ? "" : ` ${failure.hint}`,
+        )]
+      ),
       service.skipped.length === 0
         ? undefined
         : el("p", "reason", `Not forwarded: ${service.skipped.join("; ")}`),
@@ -262,9 +270,18 @@ function arrow(sign: string, rate: number): string {
   return rate === 0 ? "" : `${sign} ${bytesText(rate)}/s`;
 }
 
-function portTitle(port: Service["ports"][number]): string {
+type Port = Service["ports"][number];
+
+/** Why a program may not be served by a port. */
+function troubleOf(port: Port): string | undefined {
+  if (port.state === "blocked") return port.reason ?? "cannot be bound";
+  return port.lastFailure?.reason;
+}
+
+function portTitle(port: Port): string {
   const name = port.name === "" ? "" : `${port.name}: `;
-  return `${name}${port.state}${port.reason === undefined ? "" : `, ${port.reason}`}`;
+  const why = troubleOf(port) ?? port.reason;
+  return `${name}${port.state}${why === undefined ? "" : `, ${why}`}`;
 }
 
 function envFile(info: NonNullable<SessionFacts["envFile"]>): HTMLElement {

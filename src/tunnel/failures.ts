@@ -1,0 +1,66 @@
+import type { Clock } from "../model/clock.ts";
+import type { ConnectionFailure } from "../model/control.ts";
+import type { ServiceEndpoint } from "../model/service.ts";
+import type { TunnelError } from "./errors.ts";
+
+/** Longest reason that is kept, in characters: it may be a cluster's text. */
+const REASON_LIMIT = 400;
+
+/** The connections of one listener that came to nothing, and why the last one did. */
+export class Failures {
+  #count = 0;
+  #last: ConnectionFailure | undefined;
+
+  constructor(private readonly clock: Clock, private readonly namespace: string) {}
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Undefined as soon as a later connection is answered. */
+  get last(): ConnectionFailure | undefined {
+    return this.#last;
+  }
+
+  /** `error` is undefined where there was no pod to try; `pod` the one that was tried last. */
+  add(
+    error: TunnelError | undefined,
+    pod: { readonly endpoint: ServiceEndpoint; readonly port: number } | undefined,
+  ): void {
+    this.#count++;
+    const { reason, hint } = error === undefined
+      ? {
+        reason: "No pod was ready in time",
+        hint: `kubectl -n ${this.namespace} get pods`,
+      }
+      : told(error, pod);
+    this.#last = {
+      at: new Date(this.clock.now()).toISOString(),
+      // deno-lint-ignore no-control-regex
+      reason: reason.replace(/[\x00-\x1f\x7f]+/g, " ").slice(0, REASON_LIMIT),
+      ...(hint === undefined ? {} : { hint }),
+    };
+  }
+
+  answered(): void {
+    this.#last = undefined;
+  }
+}
+
+function told(
+  error: TunnelError,
+  pod: { readonly endpoint: ServiceEndpoint; readonly port: number } | undefined,
+): { reason: string; hint?: string | undefined } {
+  if (pod === undefined) return { reason: error.message, hint: error.hint };
+  const { podNamespace, podName } = pod.endpoint;
+  const name = `${podNamespace}/${podName}`;
+  if (error.fault === "refused" && /refused/i.test(error.message)) {
+    return {
+      reason: `Pod "${name}" refuses connections to its port ${pod.port}`,
+      hint:
+        `Does a program listen there, and is it the Service's targetPort? kubectl -n ${podNamespace} logs ${podName}`,
+    };
+  }
+  const who = error.message.includes(`"${name}"`) ? "" : `Pod "${name}": `;
+  return { reason: `${who}${error.message}`, hint: error.hint };
+}
