@@ -11,7 +11,7 @@ import { portForwardRefusal } from "./access.ts";
 import { ApiClient } from "./api_client.ts";
 import { apiTargetSource, serverUrl } from "./api_target.ts";
 import { resolveContext, type ResolvedContext } from "./context.ts";
-import type { CredentialSource, HandedCredential } from "./credential_types.ts";
+import type { HandedCredential } from "./credential_types.ts";
 import { credentialSource } from "./credentials.ts";
 import {
   discover,
@@ -60,18 +60,26 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
   const config = await loadKubeconfig(place);
   const resolved = await resolveContext(config, options.context, place);
   const { clock, log } = options;
-  const access = await accessTo(resolved, options);
+  let access = await accessTo(resolved, options);
   const targets = await followingTargets({
     files: followedFiles(config, resolved),
     first: access.targets,
     reload: async () => {
       const anew = await resolveContext(await loadKubeconfig(place), resolved.context, place);
-      return (await accessTo(anew, options)).targets;
+      const next = await accessTo(anew, options);
+      access.credentials.close?.();
+      access = next;
+      return access.targets;
     },
     clock,
     log,
   });
-  return new Cluster(resolved, access.credentials, targets, await clusterId(resolved), clock, log);
+  const login: Login = {
+    targets,
+    logIn: async () => access.credentials.asks ? await access.credentials.handOver?.() : undefined,
+    close: () => access.credentials.close?.(),
+  };
+  return new Cluster(resolved, login, await clusterId(resolved), clock, log);
 }
 
 /** A certificate authority may lie in a file of its own, which is renewed by itself. */
@@ -98,6 +106,15 @@ async function accessTo(resolved: ResolvedContext, options: OpenClusterOptions) 
   };
 }
 
+/** A way to log in, which follows the kubeconfig. */
+interface Login {
+  readonly targets: ApiTargetSource;
+  /** See `Cluster.logIn`. */
+  logIn(): Promise<HandedCredential | undefined>;
+  /** Ends a plugin that still runs. */
+  close(): void;
+}
+
 /** One cluster seen through one context. */
 export class Cluster {
   readonly context: string;
@@ -112,7 +129,7 @@ export class Cluster {
   readonly id: string;
   readonly targets: ApiTargetSource;
   readonly objects: ObjectSource;
-  readonly #credentials: CredentialSource;
+  #login: Login;
   readonly #api: ApiClient;
   readonly #http = new HttpClient();
   readonly #heartbeat: Heartbeat;
@@ -122,8 +139,7 @@ export class Cluster {
 
   constructor(
     resolved: ResolvedContext,
-    credentials: CredentialSource,
-    targets: ApiTargetSource,
+    login: Login,
     id: string,
     clock: Clock,
     log: Logger,
@@ -132,14 +148,14 @@ export class Cluster {
     this.namespace = resolved.namespace;
     this.server = serverUrl(resolved).href.replace(/\/$/, "");
     this.id = id;
-    this.targets = targets;
-    this.#credentials = credentials;
+    this.#login = login;
+    this.targets = (asked) => this.#login.targets(asked);
     this.#clock = clock;
     this.#log = log.with({ context: resolved.context });
     this.#api = new ApiClient({
       label: { context: this.context, server: this.server, userName: resolved.userName },
       http: this.#http,
-      targets,
+      targets: this.targets,
       clock,
     });
     this.#heartbeat = new Heartbeat(this.#api, this.#http, clock, this.#log);
@@ -176,7 +192,20 @@ export class Cluster {
    * `denied`.
    */
   async logIn(): Promise<HandedCredential | undefined> {
-    return this.#credentials.asks ? await this.#credentials.handOver?.() : undefined;
+    return await this.#login.logIn();
+  }
+
+  /**
+   * Logs in as `other`, which is the same cluster seen through the same
+   * context and has just been answered, from now on; `other` is to be closed.
+   */
+  logInAs(other: Cluster): void {
+    [this.#login, other.#login] = [other.#login, this.#login];
+  }
+
+  /** Asks for everything anew that is watched, when the cluster answers; waits for that answer. */
+  reconnect(): Promise<void> {
+    return this.#heartbeat.reconnect();
   }
 
   /** See `lookupWorkload`: not found with near matches, and what a missing right means. */
@@ -209,6 +238,7 @@ export class Cluster {
   async close(): Promise<void> {
     await Promise.all([...this.#discoveries].map((discovery) => discovery.close()));
     this.#discoveries.clear();
+    this.#login.close();
     this.#http.close();
   }
 }

@@ -28,6 +28,8 @@ export interface CredentialSource {
   handOver?(): Promise<HandedCredential>;
   /** Valid now. `refresh`: what is cached was refused. Throws CzctlError `denied`. */
   get(refresh: boolean): Promise<Credentials>;
+  /** Ends what still runs for it. */
+  close?(): void;
 }
 
 export interface CredentialOptions {

@@ -43,6 +43,7 @@ export function credentialSource(options: CredentialOptions): CredentialSource {
       ...withCertificate((refresh) => plugin.get(refresh)),
       asks: plugin.asks,
       handOver: () => plugin.handOver(),
+      close: () => plugin.close(),
     };
   }
   const provider = user["auth-provider"];

@@ -18,6 +18,11 @@ const BURST_MS = 200;
 /** A plugin may open a browser and wait for the user. */
 const INTERACTIVE_MS = 300_000;
 const SILENT_MS = 30_000;
+/** After a failure it is not run again for this long, in ms; doubled by each further one. */
+const FAILED_FIRST_MS = 5_000;
+const FAILED_MAX_MS = 60_000;
+/** The same where nobody answered it: each run may have opened a window. */
+const UNANSWERED_MAX_MS = 1_800_000;
 
 interface ExecStatus {
   readonly token?: string;
@@ -30,7 +35,7 @@ interface ExecStatus {
  * A kubeconfig's exec plugin (client.authentication.k8s.io v1 and v1beta1),
  * run with the environment and working folder of the session it belongs to,
  * never this process's own. One run at a time, its answer kept until shortly
- * before it expires or is refused.
+ * before it expires or is refused, its failure for a while.
  * https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
  */
 export class ExecPlugin implements CredentialSource {
@@ -41,12 +46,18 @@ export class ExecPlugin implements CredentialSource {
   #running: Promise<Credentials> | undefined;
   #lastRefresh = -Infinity;
   #expiresAt: number | undefined;
+  #failure: { readonly error: unknown; readonly until: number } | undefined;
+  #failures = 0;
+  /** It has given a credential before, so somebody is there who can log in again. */
+  #worked: boolean;
+  readonly #ended = new AbortController();
 
   constructor(entry: ExecEntry, options: CredentialOptions) {
     this.#entry = entry;
     this.#options = options;
     this.#clock = options.clock;
     const { handed } = options;
+    this.#worked = handed !== undefined;
     if (handed) {
       const { expiresAt, ...value } = handed;
       this.#cached = { value, until: expiresAt === undefined ? Infinity : expiresAt - EARLY_MS };
@@ -73,11 +84,38 @@ export class ExecPlugin implements CredentialSource {
     if (this.#cached && (!refresh || justDone) && this.#clock.now() < this.#cached.until) {
       return Promise.resolve(this.#cached.value);
     }
-    this.#running = this.#run().finally(() => {
+    const { interactive } = this.#options;
+    if (this.#failure && !interactive && this.#clock.monotonic() < this.#failure.until) {
+      return Promise.reject(this.#failure.error);
+    }
+    this.#running = this.#tried().finally(() => {
       this.#running = undefined;
       if (refresh) this.#lastRefresh = this.#clock.monotonic();
     });
+    // Whoever asked may have stopped waiting.
+    this.#running.catch(() => {});
     return this.#running;
+  }
+
+  close(): void {
+    this.#ended.abort(new CzctlError("interrupted", "The session was closed"));
+  }
+
+  async #tried(): Promise<Credentials> {
+    const begin = this.#clock.monotonic();
+    try {
+      const value = await this.#run();
+      this.#failure = undefined;
+      this.#failures = 0;
+      this.#worked = true;
+      return value;
+    } catch (error) {
+      const now = this.#clock.monotonic();
+      const most = now - begin >= SILENT_MS ? UNANSWERED_MAX_MS : FAILED_MAX_MS;
+      const pause = Math.min(FAILED_FIRST_MS * 2 ** this.#failures++, most);
+      this.#failure = { error, until: now + pause };
+      throw error;
+    }
   }
 
   async #run(): Promise<Credentials> {
@@ -110,20 +148,27 @@ export class ExecPlugin implements CredentialSource {
       });
     }
     this.#options.log.debug("exec plugin", { command: program });
+    const deadlineMs = terminal || this.asks && this.#worked ? INTERACTIVE_MS : SILENT_MS;
     const result = await run({
       command: program,
       args: (this.#entry.args ?? []).map(String),
       env: childEnv,
       cwd,
       terminal,
-      deadlineMs: terminal ? INTERACTIVE_MS : SILENT_MS,
+      deadlineMs,
+      signal: this.#ended.signal,
     });
-    if (result.problem === "timeout") throw this.#failed(`no answer within ${SILENT_MS / 1000} s`);
+    if (result.problem === "timeout") {
+      throw this.#failed(`no answer within ${deadlineMs / 1000} s`, {
+        hint: "Run: czctl teleport again, which runs it in your terminal",
+      });
+    }
     if (result.problem) throw this.#failed(result.detail ?? result.problem);
     if (result.code !== 0) {
       const said = result.stderr.trim().split("\n").pop();
       throw this.#failed(`it ended with code ${result.code}${said ? ` ("${said}")` : ""}`, {
-        hint: `Log in again, then check with: kubectl --context ${context.context} get services`,
+        hint:
+          `Log in again, then check with: kubectl --context ${context.context} get services; for an open session: czctl teleport again`,
       });
     }
     return this.#accept(result.stdout, version);

@@ -62,6 +62,11 @@ export class Heartbeat {
     };
   }
 
+  /** Asks at once, and has everything opened anew when there is an answer. */
+  async reconnect(): Promise<void> {
+    if (this.#stop) await this.#beat(false, this.#stop.signal, true);
+  }
+
   async #run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const wall = this.#clock.now();
@@ -75,11 +80,11 @@ export class Heartbeat {
     }
   }
 
-  async #beat(slept: boolean, signal: AbortSignal): Promise<void> {
+  async #beat(slept: boolean, signal: AbortSignal, anew = false): Promise<void> {
     const before = this.#problem;
     let problem = slept ? undefined : await this.#ask(false, signal);
     if (signal.aborted) return;
-    let reconnect = before !== undefined && problem === undefined;
+    let reconnect = (anew || before !== undefined) && problem === undefined;
     if (slept || (problem && !before)) {
       this.#log.info(slept ? "woke up, reconnecting" : "heartbeat missed, reconnecting", {
         problem: problem?.message,

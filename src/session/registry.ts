@@ -68,6 +68,7 @@ export class SessionRegistry {
     const turn = (this.#turns.get(clusterId) ?? Promise.resolve()).then(async () => {
       const same = [...this.#sessions.values()].find((other) => isSame(other, session));
       if (same) {
+        await same.logInAs(session);
         await session.discard();
         const missing = askedOtherwise(request, same.openedAs());
         if (missing.length > 0) throw openedOtherwise(same, missing);

@@ -31,6 +31,8 @@ import {
 
 /** The first full picture of a namespace must be there within this, in ms. */
 const DISCOVERY_DEADLINE_MS = 30_000;
+/** How long a session may take to follow its cluster again after a new log-in, in ms. */
+const RECONNECT_MS = 3_000;
 
 export interface SessionDeps {
   readonly home: string;
@@ -243,6 +245,18 @@ export class Session {
   /** Lets go of a prepared session that is not going to be opened. */
   discard(): Promise<void> {
     return this.subject.cluster.close();
+  }
+
+  /** Goes on with the log-in of a prepared session of the same workload, which has just worked. */
+  async logInAs(other: Session): Promise<void> {
+    const { cluster } = this.subject;
+    if (cluster.context !== other.subject.cluster.context) return;
+    cluster.logInAs(other.subject.cluster);
+    if (this.#reachability.info.reachable) return;
+    await cluster.reconnect();
+    const { clock } = this.deps;
+    const end = clock.monotonic() + RECONNECT_MS;
+    while (!this.#reachability.info.reachable && clock.monotonic() < end) await clock.sleep(20);
   }
 
   /** Another session of the same cluster has closed: take what it held. */

@@ -41,6 +41,7 @@ export async function lookUp(
     home: request.env["HOME"] ?? deps.home,
     log: deps.log,
     clock: deps.clock,
+    ...(request.credential === undefined ? {} : { credential: request.credential }),
   });
   try {
     await cluster.probe({ signal });

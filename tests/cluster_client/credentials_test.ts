@@ -153,7 +153,7 @@ Deno.test("what can go wrong with a plugin is told", async () => {
     );
     assert.equal(
       await failure(exec({ command: failing })),
-      `${start}${failing}": it ended with code 4 ("please log in") | Log in again, then check with: kubectl --context test get services`,
+      `${start}${failing}": it ended with code 4 ("please log in") | Log in again, then check with: kubectl --context test get services; for an open session: czctl teleport again`,
     );
     const garbage = await plugin(api, "garbage", "echo hello");
     assert.match(await failure(exec({ command: garbage })), /": its answer is not JSON/);
@@ -212,6 +212,74 @@ Deno.test("a plugin that asks the user runs where there is a terminal, and its a
     });
     assert.equal(await never.logIn(), undefined);
     await never.close();
+  });
+});
+
+Deno.test("a plugin that fails is left alone for a while, longer each time, until it is asked anew", async () => {
+  await withApi(async (api) => {
+    const clock = new FakeClock();
+    const runs = join(api.folder, "runs");
+    const command = await plugin(
+      api,
+      "login",
+      `echo x >> ${runs}; [ "$GOOD" ] || exit 1; echo '${credential("good")}'`,
+    );
+    const count = async () => (await Deno.readTextFile(runs)).length / 2;
+    const user = exec({ command });
+    const cluster = await api.open({ user, clock, env: { PATH } });
+    let expected = 0;
+    for (const seconds of [5, 10, 20, 40, 60, 60]) {
+      await assert.rejects(cluster.targets(), /it ended with code 1/);
+      assert.equal(await count(), ++expected);
+      clock.advance(seconds * 1000 - 1);
+      await assert.rejects(cluster.targets({ refresh: true }), /it ended with code 1/);
+      assert.equal(await count(), expected);
+      clock.advance(1);
+    }
+    // The same command, typed anew elsewhere.
+    const anew = await api.open({ user, clock, env: { PATH, GOOD: "1" } });
+    await anew.targets();
+    cluster.logInAs(anew);
+    await anew.close();
+    assert.equal((await cluster.targets()).headers.authorization, "Bearer good");
+    assert.equal((await cluster.targets({ refresh: true })).headers.authorization, "Bearer good");
+    assert.equal(await count(), expected + 2);
+    await cluster.close();
+  });
+});
+
+Deno.test("a plugin that nobody answers does not open one window after the other", async () => {
+  await withApi(async (api) => {
+    const clock = new FakeClock();
+    const runs = join(api.folder, "runs");
+    const go = join(api.folder, "go");
+    const command = await plugin(
+      api,
+      "login",
+      `echo x >> ${runs}; until [ -e ${go} ]; do sleep 0.02; done; rm ${go}; exit 1`,
+    );
+    const cluster = await api.open({ user: exec({ command }), clock, env: { PATH } });
+    for (let n = 1; n <= 12; n++) {
+      const asked = cluster.targets();
+      while ((await Deno.readTextFile(runs).catch(() => "")).length / 2 < n) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      clock.advance(30_000);
+      await Deno.writeTextFile(go, "");
+      await assert.rejects(asked, /it ended with code 1/);
+      clock.advance(1_800_000);
+    }
+    await assert.rejects(async () => {
+      const asked = cluster.targets();
+      while ((await Deno.readTextFile(runs)).length / 2 < 13) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      // With its session a plugin ends that still waits.
+      await cluster.close();
+      await asked;
+    }, /The session was closed/);
+    clock.advance(1_700_000);
+    assert.equal((await Deno.readTextFile(runs)).length / 2, 13);
   });
 });
 

@@ -1,8 +1,8 @@
 /** Log-ins that change while a session is open, and who runs the programs that give them. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { untilAnswer } from "./facts.ts";
-import { until } from "./sandbox.ts";
+import { status, untilAnswer } from "./facts.ts";
+import { CZCTL, until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
 import { follows, ns, shop } from "./shop.ts";
 import { UID, USER, withUser } from "./user.ts";
@@ -46,6 +46,66 @@ EOF
   for (const call of await calls()) assert.equal(call, `${UID} ${UID} ${who} typed here`);
   await me.done("stop");
 }, { fixtures: shop, programs: ["sudo"] });
+
+e2e(
+  "a plugin that must ask does so in the terminal, again and again for an open session",
+  async (scene) => {
+    const { box, cluster, done } = scene;
+    const kubeconfig = join(box.home, "kubeconfig");
+    const credential = join(cluster.folder, "exec-exec-user.json");
+    // Its word is in the environment of the shell, as that of aws-vault and the like.
+    await Deno.writeTextFile(
+      join(box.home, "plugin"),
+      `#!/bin/sh\ntest -t 0 || exit 3\ntest "$WORD" = "$(cat ${box.home}/word)" || exit 4\n` +
+        `echo call >> ${box.home}/calls\nexec cat ${credential}\n`,
+      { mode: 0o755 },
+    );
+    const text = await Deno.readTextFile(cluster.kubeconfig);
+    const config = JSON.parse(text);
+    const { user } = config.users.find((one: { name: string }) => one.name === "exec-user");
+    user.exec.command = join(box.home, "plugin");
+    user.exec.interactiveMode = "Always";
+    await Deno.writeTextFile(kubeconfig, JSON.stringify(config));
+    const word = (text: string) => Deno.writeTextFile(join(box.home, "word"), text);
+    const inTerminal = (word: string) =>
+      box.run([
+        "script",
+        "-qec",
+        `${CZCTL} teleport ns ${ns} --context exec -k ${kubeconfig}`,
+        "/dev/null",
+      ], { env: { WORD: word } });
+    await word("first");
+    const without = await box.czctl([
+      ...["teleport", "ns", ns, "--context", "exec", "-k", kubeconfig],
+    ], { env: { WORD: "first" } });
+    assert.equal(without.code, 3);
+    assert.match(
+      without.stderr,
+      /it must be able to ask you.*\n.*czctl teleport again in a terminal/,
+    );
+
+    const opened = await inTerminal("first");
+    assert.equal(opened.code, 0, opened.stdout);
+    await untilAnswer(box, "http://web.shop/", /^Hello from web-/);
+    assert.equal(await Deno.readTextFile(join(box.home, "calls")), "call\n");
+
+    await word("second");
+    await cluster.control.rotateExec({ user: "exec-user", revoke: true });
+    await cluster.control.cutWatches({});
+    await until("status says that it must ask", async () => {
+      const { cluster } = (await status(scene)).sessions[0]!;
+      return !cluster.reachable && /it must be able to ask you/.test(cluster.reason ?? "");
+    }, 30_000);
+    assert.match((await inTerminal("first")).stdout, /it ended with code 4/);
+    const again = await inTerminal("second");
+    assert.equal(again.code, 0, again.stdout);
+    assert.match(again.stdout, /is open already/);
+    assert.ok((await status(scene)).sessions[0]!.cluster.reachable, "at once");
+    await follows(scene, "after-a-new-login", 10_000);
+    await done("session", "close");
+  },
+  { fixtures: shop },
+);
 
 e2e("a token file that rotates, and a pod's service account", async (scene) => {
   const { box, cluster } = scene;

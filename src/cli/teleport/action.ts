@@ -114,7 +114,7 @@ export async function open(
 ): Promise<{ session: SessionInfo; already: boolean }> {
   const { print, signal } = context;
   const { prepareCredentials } = await import("./credentials.ts");
-  await prepareCredentials(request, context);
+  const credential = await prepareCredentials(request, context);
   const { ensureSvc } = await import("../../session/launch.ts");
   const client = controlClient(context);
   const attempt = async () => {
@@ -122,7 +122,8 @@ export async function open(
     await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });
     await client.connect(signal);
     try {
-      return await follow(client.teleport(request, signal), print);
+      const asked = credential === undefined ? request : { ...request, credential };
+      return await follow(client.teleport(asked, signal), print);
     } catch (error) {
       if (signal.aborted) await waitUntilUndone(client, context);
       throw error;
@@ -136,6 +137,9 @@ export async function open(
   const { session, already } = outcome;
   if (session === undefined) throw new Error("svc opened a session without saying which");
   if (already) print.say(`  The session of ${workloadName(session)} is open already`);
+  if (!session.cluster.reachable) {
+    print.note(`Its cluster is unreachable: ${session.cluster.reason ?? "no answer"}`);
+  }
   for (const note of session.notes) print.note(note);
   const status = await client.status(signal);
   const inspect = status.inspector.url === undefined

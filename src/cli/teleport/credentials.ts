@@ -8,14 +8,13 @@ import { defined } from "../options.ts";
 
 /**
  * Reads the kubeconfig before anything is started, and runs an exec plugin that
- * may ask the user something: svc has no terminal, so plugins that keep what
- * they were told have to ask here first.
+ * may ask the user something: svc has no terminal. Its answer goes to svc.
  * Throws CzctlError for a kubeconfig that cannot be used or a plugin that fails.
  */
 export async function prepareCredentials(
   request: Pick<TeleportRequest, "kubeconfig" | "context">,
   context: CliContext,
-): Promise<void> {
+): Promise<TeleportRequest["credential"]> {
   const place = {
     env: context.env,
     cwd: context.cwd,
@@ -24,7 +23,7 @@ export async function prepareCredentials(
   };
   const { user } = await resolveContext(await loadKubeconfig(place), request.context, place);
   const mayAsk = user.exec !== undefined && user.exec.interactiveMode !== "Never";
-  if (!mayAsk || !context.hasTerminal) return;
+  if (!mayAsk || !context.hasTerminal) return undefined;
   const { openCluster } = await import("../../cluster/cluster.ts");
   context.print.finish();
   const cluster = await openCluster({
@@ -37,7 +36,7 @@ export async function prepareCredentials(
     interactive: true,
   });
   try {
-    await cluster.targets();
+    return await cluster.logIn();
   } finally {
     await cluster.close();
   }
