@@ -50,7 +50,12 @@ export function parseWorkload(operands: readonly string[], command: string): Wor
   const kind = kindOf(word);
   if (kind === undefined) {
     const message = `Unknown kind "${word}"${didYouMean(word, BY_NAME.keys())}`;
-    if (slash !== -1 || second !== undefined || !NAME.test(word)) throw usage(message, command);
+    if (slash !== -1 || second !== undefined || !NAME.test(word)) {
+      throw new CzctlError("usage", message, {
+        hint:
+          `Like this: czctl ${command} deployment NAME -n NAMESPACE; for pods of another kind: czctl ${command} service NAME, or pod NAME`,
+      });
+    }
     // A name alone: most often a workload's, or for tunnels alone a namespace's.
     const whole = command === "environment" ? "" : `, or czctl ${command} namespace ${word}`;
     throw new CzctlError("usage", message, {

@@ -75,6 +75,7 @@ class Computation {
       const value = await this.#valueOf(variable);
       if (value !== undefined) this.#own.set(variable.name, value);
     }
+    this.#noteMounts();
     const variables = new Map<string, string>();
     for (const [name, value] of [...this.#own, ...this.#links]) {
       if (!variables.has(name) && this.#isName(name)) variables.set(name, value);
@@ -92,6 +93,22 @@ class Computation {
       ...(pod?.metadata.uid !== undefined && { podUid: pod.metadata.uid }),
       watch: this.#watch,
     };
+  }
+
+  /** A program that reads its configuration or certificates from files misses them here. */
+  #noteMounts(): void {
+    const { container, template } = this.#resolved;
+    const mounts = (container.volumeMounts ?? []).flatMap(({ name, mountPath }) => {
+      const volume = template.spec.volumes?.find((one) => one.name === name);
+      const source = volume?.configMap
+        ? `ConfigMap "${volume.configMap.name}"`
+        : volume?.secret
+        ? `Secret "${volume.secret.secretName}"`
+        : undefined;
+      return source === undefined ? [] : [`${source} at ${mountPath}`];
+    });
+    if (mounts.length === 0) return;
+    this.#notes.push(`Files that the container has and this machine has not: ${mounts.join(", ")}`);
   }
 
   /** What no process can have in its environment; the API server lets none of it through. */

@@ -51,12 +51,21 @@ export interface Container {
   readonly resources?: Resources;
   /** `Always` makes an init container a sidecar. */
   readonly restartPolicy?: string;
+  readonly volumeMounts?: readonly { readonly name: string; readonly mountPath: string }[];
+}
+
+/** A volume, as far as its files come from objects of the cluster. */
+export interface Volume {
+  readonly name: string;
+  readonly configMap?: { readonly name?: string };
+  readonly secret?: { readonly secretName?: string };
 }
 
 export interface PodSpec {
   readonly containers: readonly Container[];
   readonly initContainers?: readonly Container[];
   readonly enableServiceLinks?: boolean;
+  readonly volumes?: readonly Volume[];
   /** Of the whole pod (PodLevelResources, on by default since Kubernetes 1.34). */
   readonly resources?: Resources;
   readonly nodeName?: string;

@@ -1,3 +1,5 @@
+import { CONTAINER_FILES, namesContainerFiles } from "./container_files.ts";
+
 /**
  * Variables that a shell does not just store. Assigning one of these runs
  * code (bash evaluates `RANDOM='a[$(cmd)]'`, tried), fails (`UID`), or arms
@@ -63,6 +65,7 @@ export function shellVerdict(name: string, value: string): ShellVerdict {
   if (NEVER.has(name) || /^(BASH|ZSH|ZLE|COMP)_/.test(name) && name !== "BASH_ENV") {
     return { ok: false, reason: "it belongs to the shell itself" };
   }
+  if (namesContainerFiles(name, value)) return { ok: false, reason: CONTAINER_FILES };
   if (NUMBERS.has(name) && !/^(0|[1-9][0-9]{0,8})$/.test(value)) {
     return { ok: false, reason: "shells take numbers only for it and evaluate anything else" };
   }

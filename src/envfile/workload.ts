@@ -206,7 +206,8 @@ async function podsOf(object: unknown, options: ResolveOptions): Promise<PodsOf>
           owned.filter((job) => sameVariables(job.spec.template.spec, spec.template.spec))
             .map((job) => job.metadata.uid ?? ""),
         );
-        const query = { labelSelector: "batch.kubernetes.io/job-name" };
+        // Which pods have since before the prefixed label (1.27): pkg/registry/batch/job/strategy.go.
+        const query = { labelSelector: "job-name" };
         return { template, owners, settled, query };
       } catch (error) {
         if (error instanceof CzctlError && error.code === "denied") {

@@ -2,7 +2,7 @@ import { systemClock } from "../platform/clock.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import { silentLogger } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
-import type { StatusInfo } from "../model/control.ts";
+import type { PortInfo, ServiceInfo, StatusInfo } from "../model/control.ts";
 import { openCluster } from "../cluster/cluster.ts";
 import { checkHosts, type HostsFinding } from "../hosts/checks.ts";
 import { rememberedPrefix } from "../hosts/elevate.ts";
@@ -49,8 +49,8 @@ interface Look {
   readonly alive: boolean;
 }
 
-/** Ports whose last connection failed that are told one by one. */
-const MOST_FAILURES = 5;
+/** Ports with trouble that are told one by one. */
+const MOST_TROUBLES = 5;
 
 /** Looks at everything that can be wrong on this machine; `fix` mends what is safe. */
 export async function runDoctor(
@@ -266,35 +266,43 @@ function checkInspector({ status }: Look): Mendable[] {
   }];
 }
 
-/** Ports whose last connection came to nothing. */
+/** Ports that cannot be bound, and those whose last connection came to nothing. */
 function checkTunnels({ status }: Look): Mendable[] {
   const findings: Mendable[] = (status?.sessions ?? []).flatMap(({ services }) =>
-    services.flatMap((service) =>
-      service.ports.flatMap(({ port, lastFailure: failure }) => {
-        if (failure === undefined) return [];
-        const name = service.pod === undefined ? service.name : `${service.pod}.${service.name}`;
-        return [{
-          finding: {
-            subject: "tunnels",
-            state: "warning",
-            text:
-              `The last connection to ${service.namespace}/${name}:${port} failed: ${failure.reason}`,
-            ...(failure.hint === undefined ? {} : { mend: failure.hint }),
-          },
-        }];
-      })
-    )
+    services.flatMap((service) => service.ports.flatMap((port) => portTrouble(service, port)))
   );
-  const more = findings.length - MOST_FAILURES;
+  const more = findings.length - MOST_TROUBLES;
   if (more <= 0) return findings;
-  return [...findings.slice(0, MOST_FAILURES), {
+  return [...findings.slice(0, MOST_TROUBLES), {
     finding: {
       subject: "tunnels",
       state: "warning",
-      text: `So did the last ones to ${more} more ports`,
+      text: `There is trouble with ${more} more ports`,
       mend: "czctl session list --details",
     },
   }];
+}
+
+function portTrouble(service: ServiceInfo, port: PortInfo): Mendable[] {
+  const pod = service.pod === undefined ? "" : `${service.pod}.`;
+  const name = `${service.namespace}/${pod}${service.name}:${port.port}`;
+  const warning = (text: string, mend?: string): Mendable[] => [{
+    finding: {
+      subject: "tunnels",
+      state: "warning",
+      text,
+      ...(mend === undefined ? {} : { mend }),
+    },
+  }];
+  if (port.state === "blocked") {
+    return warning(
+      `${name} is not forwarded: ${port.reason ?? "its port cannot be bound"}`,
+      "End what listens there (its names lead to that program meanwhile), or leave the service out with --exclude",
+    );
+  }
+  const { lastFailure: failure } = port;
+  if (failure === undefined) return [];
+  return warning(`The last connection to ${name} failed: ${failure.reason}`, failure.hint);
 }
 
 /** The cluster of the chosen or current context: address, certificate, credentials, and the two clocks. */

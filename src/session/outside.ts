@@ -1,3 +1,4 @@
+import { randomBytes } from "node:crypto";
 import type { Clock } from "../model/clock.ts";
 import type { ClusterService } from "../model/service.ts";
 import { nameIsAnswered, resolvesTo } from "../platform/dns.ts";
@@ -25,7 +26,8 @@ export interface OutsideNames {
  * then (a Service that came later, a pod, no answer in time) is left out where
  * the name's ending is such a domain: else a cluster would only have to wait
  * before it names a Service `google`. Names the user insists on are neither
- * asked nor left out.
+ * asked nor left out. Where a search domain answers for any name at all, that
+ * answer says nothing about one.
  */
 export async function outsideNames(
   services: Iterable<ClusterService>,
@@ -72,6 +74,7 @@ export async function outsideNames(
       if (await lookup(`${ending}.`, "NS", until) !== undefined) publicOnes.add(ending);
       else if (!until.aborted) ownOnes.add(ending);
     });
+    const toAnything = bare.length === 0 ? [] : await answersToAnything(lookup, until);
     const questions = bare.map((service) => service.name);
     for (const service of all) {
       if (publicOnes.has(service.namespace)) questions.push(`${service.name}.${service.namespace}`);
@@ -83,7 +86,8 @@ export async function outsideNames(
     await eachOf(questions, until, async (name) => {
       if (options.take.includes(name)) return;
       const address = await lookup(name.includes(".") ? `${name}.` : name, "A", until);
-      if (address !== undefined && !address.startsWith("127.")) {
+      const ofAnything = !name.includes(".") && toAnything.includes(address);
+      if (address !== undefined && !address.startsWith("127.") && !ofAnything) {
         found.set(name, `it leads to ${address} outside; insist with --take ${name}`);
       } else if (!until.aborted) free.add(name);
     });
@@ -92,6 +96,16 @@ export async function outsideNames(
   }
   signal.throwIfAborted();
   return names;
+}
+
+/** Where names lead that nobody can have given: a wildcard of a search domain. */
+async function answersToAnything(
+  lookup: typeof resolvesTo,
+  signal: AbortSignal,
+): Promise<readonly (string | undefined)[]> {
+  const names = [0, 1].map(() => `czctl-${randomBytes(6).toString("hex")}`);
+  const found = await Promise.all(names.map((name) => lookup(name, "A", signal)));
+  return found.filter((address) => address !== undefined);
 }
 
 function hostnamesOf({ endpoints }: ClusterService): string[] {

@@ -97,7 +97,7 @@ Deno.test("czctl session list --details tells what is not forwarded, and why", a
     assert.match(out, /cluster unreachable for \d+s: time-out/);
     assert.match(out, /env file +\/w\/env\.sh, 14 variables, stopped: the file is gone/);
     assert.match(out, /! the name "dev" is left out/);
-    assert.match(out, /! leaf:80 cannot be bound: in use/);
+    assert.match(out, /! shop\/leaf:80 cannot be bound: in use/);
     assert.match(out, /! leaf: 53\/UDP: only TCP is forwarded/);
     assert.match(out, /shop\/ext\\x1b\[2J .*it is an ExternalName/);
     assert.ok(!out.includes("\x1b"));

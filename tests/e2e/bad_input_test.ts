@@ -200,7 +200,13 @@ e2e(
       (await box.run(["curl", "-sS", "http://sample-project-server:3000/"])).stdout,
       /^Hello/,
     );
-    assert.match((await done("session", "list", "--details")).stdout, /80/);
+    const blocked = /! sample-project\/sample-project-web:80 cannot be bound: .*another program/;
+    assert.match((await done("session", "list", "--details")).stdout, blocked);
+    assert.match((await done("status")).stdout, blocked);
+    assert.match(
+      (await done("doctor")).stdout,
+      /! +tunnels +sample-project\/sample-project-web:80 is not forwarded: .*another program.*\n +mend: End what listens there/,
+    );
     for (const pid of await box.pidsOf("node")) await box.kill(pid, "KILL");
     await blocker.output();
     await until(

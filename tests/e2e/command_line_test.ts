@@ -1,5 +1,6 @@
 /** The command line on the compiled binary: interruption, programs run in a session, output. */
 import assert from "node:assert/strict";
+import { deployment } from "../cluster/mod.ts";
 import { sessions, status } from "./facts.ts";
 import { CZCTL, until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
@@ -56,6 +57,39 @@ e2e("run uses the open session and leaves it open", async (scene) => {
   assert.equal((await scene.czctl("run", "--", "sh", "-c", "kill -TERM $$")).code, 143);
   assert.equal((await sessions(scene)).length, 1);
   await scene.done("session", "close");
+});
+
+e2e("a program runs with its own tools, and beside a proxy", async (scene) => {
+  const { box, cluster, done } = scene;
+  const values = {
+    PATH: "/app/bin",
+    HOME: "/app",
+    NODE_OPTIONS: "--require /otel/autoinstrumentation.js",
+    JAVA_TOOL_OPTIONS: "-Xmx1g",
+  };
+  const env = Object.entries(values).map(([name, value]) => ({ name, value }));
+  await cluster.control.apply({
+    objects: [deployment(ns, "tooled", { programs: ["http=8080"], env })],
+  });
+  const proxied = { KUBECONFIG: cluster.kubeconfig, http_proxy: "http://127.66.7.1:9" };
+  const url = `http://sample-project-web.${ns}/`;
+  const opened = await box.czctl(["teleport", "deploy/tooled", "-n", ns, "-f", "e.sh"], {
+    env: proxied,
+  });
+  assert.equal(opened.code, 0, opened.stderr);
+  const output = opened.stdout + opened.stderr;
+  assert.match(output, /NODE_OPTIONS is left out: it names files that only the container has/);
+  const line = /for them: (export NO_PROXY=.*)$/m.exec(output)![1]!;
+  const sourced = await box.sh(
+    `. ./e.sh; echo "$JAVA_TOOL_OPTIONS $HOME $NODE_OPTIONS"; curl -s ${url}; ${line}; curl -s ${url}`,
+    { env: proxied },
+  );
+  assert.match(sourced.stdout, new RegExp(`^-Xmx1g ${box.home} \nHello from [^\n]*\n?$`));
+  const script = `echo "$JAVA_TOOL_OPTIONS $NODE_OPTIONS"; curl -s ${url}`;
+  const run = await box.czctl(["run", "--", "sh", "-c", script], { env: proxied });
+  assert.match(run.stdout, /^-Xmx1g \nHello from /, run.stderr);
+  assert.match(run.stderr, /! PATH is left out: it names files/);
+  await done("session", "close");
 });
 
 e2e("-o json: one JSON value on standard output, also for an error", async (scene) => {

@@ -41,6 +41,7 @@ e2e(
         /sample-project-web\.sample-project is left out: it leads to 203\.0\.113\.7 outside/,
       );
       assert.match(text, /sample-project-echo is left out: it leads to 203\.0\.113\.8 outside/);
+      assert.equal(text.match(/sample-project-echo is left out/g)!.length, 1, "told once");
       const hosts = await box.hostsText();
       assert.doesNotMatch(hosts, /sample-project-web\.sample-project(\s|$)/m);
       assert.match(hosts, /sample-project-web\.sample-project\.svc /);

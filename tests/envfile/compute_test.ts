@@ -61,6 +61,29 @@ const POD_FIELDS = [
 
 const CASES: readonly Case[] = [
   {
+    name: "files that come from ConfigMaps and Secrets are noted, the service account's are not",
+    from: "kubernetes.io/docs/concepts/storage/volumes",
+    container: {
+      env: [{ name: "A", value: "1" }],
+      volumeMounts: [
+        { name: "tls", mountPath: "/etc/tls" },
+        { name: "settings", mountPath: "/config" },
+        { name: "kube-api-access-x", mountPath: "/var/run/secrets/kubernetes.io/serviceaccount" },
+        { name: "scratch", mountPath: "/tmp" },
+      ],
+    },
+    pod: {
+      volumes: [
+        { name: "tls", secret: { secretName: "web-tls" } },
+        { name: "settings", configMap: { name: "web-settings" } },
+        { name: "kube-api-access-x" },
+        { name: "scratch" },
+      ],
+    },
+    variables: { A: "1" },
+    notes: [/Secret "web-tls" at \/etc\/tls, ConfigMap "web-settings" at \/config$/],
+  },
+  {
     name: "plain values, one of them empty",
     from: KUBELET,
     container: { env: [{ name: "A", value: "1" }, { name: "B" }, { name: "C", value: "" }] },
@@ -739,7 +762,7 @@ Deno.test("computeEnvironment has what admission changed in a pod of the present
 
 Deno.test("computeEnvironment has what the Job controller adds: JOB_COMPLETION_INDEX", async () => {
   const objects = new MemoryObjects();
-  const labels = { "batch.kubernetes.io/job-name": "x-1" };
+  const labels = { "job-name": "x-1" };
   const template = (value: string) => ({
     metadata: { labels },
     spec: { containers: [{ name: "c", env: [{ name: "A", value }] }] },
@@ -863,7 +886,7 @@ Deno.test("computeEnvironment knows every kind of workload", async () => {
   });
   objects.put(
     "pods",
-    pod("pod-of-cronjob", { labels: { "batch.kubernetes.io/job-name": "x-1" }, ...own("j1") }),
+    pod("pod-of-cronjob", { labels: { "job-name": "x-1" }, ...own("j1") }),
   );
   for (
     const kind of ["statefulset", "daemonset", "replicaset", "job", "cronjob"] as const

@@ -44,6 +44,22 @@ Deno.test("outsideNames leaves out what leads outside, now or once it is there",
   assert.equal(names.reasonFor("late", "dev"), undefined);
 });
 
+Deno.test("outsideNames is not taken in by a search domain that answers for any name", async () => {
+  const known = resolver({ "mail": "192.0.2.8", "web": "192.0.2.1" });
+  const names = await outsideNames(
+    [service("shop", "mail"), service("shop", "db"), service("shop", "web")],
+    OPTIONS,
+    systemClock,
+    new AbortController().signal,
+    async (name, type, signal) =>
+      await known(name, type, signal) ??
+        (type === "A" && !name.endsWith(".") ? "192.0.2.1" : undefined),
+  );
+  assert.deepEqual([...names.found.keys()], ["mail"]);
+  assert.equal(names.reasonFor("db", "shop"), undefined);
+  assert.equal(names.reasonFor("web", "shop"), undefined);
+});
+
 Deno.test("outsideNames asks about the bare names of pods, which end with a Service's name", async () => {
   const names = await outsideNames(
     [service("shop", "mongo", ["mongo-0"]), service("shop", "dev", ["www", "cart"])],

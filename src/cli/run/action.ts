@@ -6,6 +6,7 @@ import { controlClient, follow } from "../control.ts";
 import { defined } from "../options.ts";
 import { chooseSession, openSessions } from "../session/close.ts";
 import { open, teleportRequest } from "../teleport/action.ts";
+import { besideProxy } from "./no_proxy.ts";
 import type { RunOptions } from "./command.ts";
 
 /** As shells have it: a program that is not there, and one that cannot be run. */
@@ -74,7 +75,8 @@ async function runProgram(
   const takeBack = context.handOverInterrupts();
   const [command, ...args] = context.program!;
   try {
-    return await runInForeground(command!, args, { ...context.env, ...variables });
+    const env = besideProxy({ ...context.env, ...variables }, session);
+    return await runInForeground(command!, args, env);
   } catch (error) {
     if (!(error instanceof CannotStart)) throw error;
     print.error(`Cannot start "${command}": ${error.message}`, "Check its name and PATH");
@@ -106,7 +108,13 @@ async function variablesOf(
     signal: context.signal,
   });
   for (const note of found.notes) context.print.note(note);
-  return Object.fromEntries(found.variables);
+  const { CONTAINER_FILES, namesContainerFiles } = await import(
+    "../../envfile/container_files.ts"
+  );
+  const entries = [...found.variables];
+  const left = entries.filter(([name, value]) => namesContainerFiles(name, value));
+  for (const [name] of left) context.print.note(`${name} is left out: ${CONTAINER_FILES}`);
+  return Object.fromEntries(entries.filter((entry) => !left.includes(entry)));
 }
 
 /** Local addresses of the sessions' services, for variables such as WEB_SERVICE_HOST. */

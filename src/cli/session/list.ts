@@ -88,12 +88,8 @@ export function serviceTable(services: readonly ServiceInfo[], now: number): str
     ].map(plain));
   }
   const table = columns(rows);
-  for (const line of failureLines(services, now)) table.push(line);
+  for (const line of troubleLines(services, now)) table.push(line);
   for (const service of services) {
-    for (const port of service.ports) {
-      if (port.state !== "blocked") continue;
-      table.push(plain(`  ! ${service.name}:${port.port} cannot be bound: ${port.reason ?? "?"}`));
-    }
     for (const skipped of service.skipped) {
       table.push(plain(`  ! ${service.name}: ${skipped}`));
     }
@@ -101,19 +97,20 @@ export function serviceTable(services: readonly ServiceInfo[], now: number): str
   return table;
 }
 
-/** Ports whose last connection came to nothing, and why. */
-export function failureLines(services: readonly ServiceInfo[], now: number): string[] {
+/** Ports that cannot be bound, and those whose last connection came to nothing, and why. */
+export function troubleLines(services: readonly ServiceInfo[], now: number): string[] {
   return services.flatMap((service) =>
-    service.ports.flatMap(({ port, lastFailure: failure }) => {
+    service.ports.flatMap((port) => {
+      const { lastFailure: failure } = port;
+      const pod = service.pod === undefined ? "" : `${service.pod}.`;
+      const name = `${service.namespace}/${pod}${service.name}:${port.port}`;
+      if (port.state === "blocked") {
+        return plain(`  ! ${name} cannot be bound: ${port.reason ?? "?"}`);
+      }
       if (failure === undefined) return [];
-      const name = service.pod === undefined ? service.name : `${service.pod}.${service.name}`;
       const hint = failure.hint === undefined ? "" : `. ${failure.hint}`;
-      return plain(
-        `  ! ${service.namespace}/${name}:${port} failed ${
-          ago(Date.parse(failure.at), now)
-        } ago: ` +
-          `${failure.reason}${hint}`,
-      );
+      const when = `${ago(Date.parse(failure.at), now)} ago`;
+      return plain(`  ! ${name} failed ${when}: ${failure.reason}${hint}`);
     })
   );
 }

@@ -3,11 +3,11 @@ import { buildInfo } from "../../platform/build_info.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient, ifRunning } from "../control.ts";
 import { recoverLeftovers } from "../leftovers.ts";
-import { failureLines, sessionTable } from "../session/list.ts";
+import { sessionTable, troubleLines } from "../session/list.ts";
 import { ago, columns, count } from "../text.ts";
 
-/** Ports whose last connection failed that are told one by one. */
-const MOST_FAILURES = 5;
+/** Ports with trouble that are told one by one. */
+const MOST_TROUBLES = 5;
 
 /** `czctl status`. */
 export async function status(context: CliContext): Promise<void> {
@@ -50,9 +50,9 @@ export function statusLines(info: StatusInfo, now: number): string[] {
           (session.cluster.reason ?? "no answer"),
       );
     }
-    const failures = info.sessions.flatMap(({ services }) => failureLines(services, now));
-    lines.push(...failures.slice(0, MOST_FAILURES));
-    const more = failures.length - MOST_FAILURES;
+    const troubles = info.sessions.flatMap(({ services }) => troubleLines(services, now));
+    lines.push(...troubles.slice(0, MOST_TROUBLES));
+    const more = troubles.length - MOST_TROUBLES;
     if (more > 0) lines.push(`  ! and ${more} more: czctl session list --details`);
   }
   return lines;

@@ -6,6 +6,7 @@ import { controlClient, follow, ifRunning, workloadName } from "../control.ts";
 import { type ControlClient, NotRunning } from "../control_client.ts";
 import { parseWorkload } from "../kinds.ts";
 import { defined } from "../options.ts";
+import { noProxyLine } from "../run/no_proxy.ts";
 import { clean } from "./clean.ts";
 import type { TeleportOptions } from "./command.ts";
 
@@ -140,7 +141,12 @@ export async function open(
   if (!session.cluster.reachable) {
     print.note(`Its cluster is unreachable: ${session.cluster.reason ?? "no answer"}`);
   }
-  for (const note of session.notes) print.note(note);
+  // svc has told the notes of one it has just opened.
+  if (already) { for (const note of session.notes) print.note(note); }
+  const line = context.program === undefined ? noProxyLine(context.env, session) : undefined;
+  if (line !== undefined) {
+    print.note(`Programs of this shell would ask its proxy; for them: ${line}`);
+  }
   const status = await client.status(signal);
   const inspect = status.inspector.url === undefined
     ? ""
