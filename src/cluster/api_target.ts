@@ -102,8 +102,17 @@ function impersonation(user: ResolvedContext["user"]) {
   if (user["as-uid"]) headers["impersonate-uid"] = user["as-uid"];
   for (const group of user["as-groups"] ?? []) repeatedHeaders.push(["impersonate-group", group]);
   for (const [key, values] of Object.entries(user["as-user-extra"] ?? {})) {
-    const name = `impersonate-extra-${encodeURIComponent(key.toLowerCase())}`;
+    const name = `impersonate-extra-${headerKey(key)}`;
     for (const value of values) repeatedHeaders.push([name, value]);
   }
   return { headers, repeatedHeaders };
+}
+
+/** What no header's name may hold is escaped byte by byte; the server ignores the case of the rest. */
+function headerKey(key: string): string {
+  const escaped = [...new TextEncoder().encode(key)].map((byte) => {
+    const letter = String.fromCharCode(byte);
+    return /[\w!#$&'*+.^`|~-]/.test(letter) ? letter : `%${byte.toString(16).padStart(2, "0")}`;
+  });
+  return escaped.join("").toLowerCase();
 }

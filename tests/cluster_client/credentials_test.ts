@@ -526,6 +526,26 @@ Deno.test("impersonation sends one header line for each group", async () => {
   });
 });
 
+Deno.test("impersonation escapes each byte of an extra's key that no header's name may hold", async () => {
+  await withApi(async (api) => {
+    const cluster = await api.open({
+      user: {
+        token: "t",
+        as: "bob",
+        "as-user-extra": { "Example.com/(a%b) É|~#": ["x"], plain: ["y"] },
+      },
+    });
+    await cluster.probe();
+    assert.deepEqual((await cluster.targets()).repeatedHeaders, [
+      ["impersonate-extra-example.com%2f%28a%25b%29%20%c3%89|~#", "x"],
+      ["impersonate-extra-plain", "y"],
+    ]);
+    await cluster.close();
+    const name = "impersonate-extra-example.com%2f%28a%25b%29%20%c3%89|~#";
+    assert.equal(api.requests[0]?.headers[name], "x");
+  });
+});
+
 Deno.test("proxyFromEnv() reads the variables as Go does", () => {
   const env = { HTTPS_PROXY: "p:3128", http_proxy: "http://plain:80" };
   const cases: [string, Record<string, string>, string | undefined][] = [
