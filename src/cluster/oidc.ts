@@ -9,6 +9,17 @@ import { proxyFromEnv } from "./proxy_env.ts";
 /** Renewed this long before it expires, in ms. */
 const EARLY_MS = 30_000;
 
+/** Where the client's name and secret go. */
+type AuthStyle = "header" | "body";
+
+interface Form {
+  readonly headers: Record<string, string>;
+  readonly fields: Record<string, string>;
+}
+
+/** GET, or POST of a form, for JSON. */
+type Ask = (url: string, form?: Form) => Promise<Record<string, unknown>>;
+
 /**
  * The `oidc` auth provider: an ID token, renewed with the refresh token at the
  * issuer's token endpoint (OpenID Connect Discovery 1.0, RFC 6749 section 6).
@@ -20,6 +31,7 @@ export class OidcTokens {
   readonly #options: CredentialOptions;
   #idToken: string | undefined;
   #refreshToken: string | undefined;
+  #style: AuthStyle | undefined;
   #running: Promise<Credentials> | undefined;
 
   constructor(config: Readonly<Record<string, string>>, options: CredentialOptions) {
@@ -40,32 +52,23 @@ export class OidcTokens {
 
   async #renew(): Promise<Credentials> {
     const issuer = this.#config["idp-issuer-url"];
-    const client = this.#config["client-id"];
-    if (!issuer || !client || !this.#refreshToken) {
+    if (!issuer || !this.#config["client-id"] || !this.#refreshToken) {
       throw this.#failed("the ID token has expired and there is no refresh token");
     }
     const http = new HttpClient();
     try {
       const ca = await this.#ca();
-      const call = async (url: string, body?: string) => {
+      const ask: Ask = async (url, form) => {
         const server = new URL(url);
         const response = await http.request(await this.#target(server, ca), {
-          method: body === undefined ? "GET" : "POST",
+          method: form === undefined ? "GET" : "POST",
           path: server.pathname + server.search,
           headers: {
             accept: "application/json",
-            ...(body === undefined ? {} : {
-              "content-type": "application/x-www-form-urlencoded",
-              authorization: `Basic ${
-                Buffer.from(
-                  `${encodeURIComponent(client)}:${
-                    encodeURIComponent(this.#config["client-secret"] ?? "")
-                  }`,
-                ).toString("base64")
-              }`,
-            }),
+            ...(form === undefined ? {} : { "content-type": "application/x-www-form-urlencoded" }),
+            ...form?.headers,
           },
-          ...(body === undefined ? {} : { body }),
+          ...(form === undefined ? {} : { body: new URLSearchParams(form.fields).toString() }),
           headDeadlineMs: 10_000,
           bodyIdleMs: 10_000,
         });
@@ -73,13 +76,11 @@ export class OidcTokens {
         if (response.status !== 200) throw new Error(`${server.host} answered ${response.status}`);
         return JSON.parse(text) as Record<string, unknown>;
       };
-      const discovery = await call(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`);
-      const form = new URLSearchParams({
+      const discovery = await ask(`${issuer.replace(/\/$/, "")}/.well-known/openid-configuration`);
+      const answer = await this.#tokens(ask, String(discovery.token_endpoint), {
         grant_type: "refresh_token",
         refresh_token: this.#refreshToken,
-        client_id: client,
       });
-      const answer = await call(String(discovery.token_endpoint), form.toString());
       const token = answer.id_token;
       if (typeof token !== "string") throw new Error("the answer holds no ID token");
       this.#idToken = token;
@@ -90,6 +91,42 @@ export class OidcTokens {
     } finally {
       http.close();
     }
+  }
+
+  /**
+   * Some issuers take the client's name and secret in the header only, others
+   * in the body only, some refuse both at once: so the one, then the other, as
+   * in golang/oauth2, from then on the one that worked.
+   */
+  async #tokens(
+    ask: Ask,
+    url: string,
+    fields: Record<string, string>,
+  ): Promise<Record<string, unknown>> {
+    const attempt = async (style: AuthStyle) => {
+      const answer = await ask(url, this.#signed(style, fields));
+      if (answer.error) throw new Error(`${new URL(url).host} answered "${answer.error}"`);
+      this.#style = style;
+      return answer;
+    };
+    if (this.#style) return await attempt(this.#style);
+    return await attempt("header").catch(() => attempt("body"));
+  }
+
+  #signed(style: AuthStyle, fields: Record<string, string>): Form {
+    const client = this.#config["client-id"] ?? "";
+    const secret = this.#config["client-secret"] ?? "";
+    if (style === "body") {
+      return {
+        headers: {},
+        fields: { ...fields, client_id: client, ...(secret ? { client_secret: secret } : {}) },
+      };
+    }
+    const pair = `${encodeURIComponent(client)}:${encodeURIComponent(secret)}`;
+    return {
+      headers: { authorization: `Basic ${Buffer.from(pair).toString("base64")}` },
+      fields,
+    };
   }
 
   async #ca(): Promise<string | undefined> {

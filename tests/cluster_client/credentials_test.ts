@@ -352,6 +352,79 @@ Deno.test("an OIDC login is renewed with its refresh token before it expires", a
   });
 });
 
+/** An OIDC issuer that notes how a client proves itself, and takes only what `takes` says. */
+async function issuer(
+  takes: (header: string | null, form: URLSearchParams) => boolean,
+  work: (url: string, asked: [string | null, string][]) => Promise<void>,
+): Promise<void> {
+  const asked: [string | null, string][] = [];
+  let url = "";
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+    if (request.method === "GET") return Response.json({ token_endpoint: `${url}/token` });
+    const header = request.headers.get("authorization");
+    const form = new URLSearchParams(await request.text());
+    asked.push([header, form.toString()]);
+    return takes(header, form)
+      ? Response.json({ id_token: jwt(0), access_token: "a" })
+      : Response.json({ error: "invalid_client" }, { status: asked.length % 2 ? 401 : 200 });
+  });
+  url = `http://127.0.0.1:${server.addr.port}`;
+  try {
+    await work(url, asked);
+  } finally {
+    await server.shutdown();
+  }
+}
+
+Deno.test("an OIDC client proves itself in the header, else in the form, and goes on with what worked", async () => {
+  const header = `Basic ${btoa("my%20client:s")}`;
+  const refresh = "grant_type=refresh_token&refresh_token=r1";
+  const form = `${refresh}&client_id=my+client`;
+  const cases: [string, Parameters<typeof issuer>[0], [string | null, string][]][] = [
+    ["s", (given, fields) => given !== null && !fields.has("client_id"), [
+      [header, refresh],
+      [header, refresh],
+    ]],
+    ["s", (given) => given === null, [
+      [header, refresh],
+      [null, `${form}&client_secret=s`],
+      [null, `${form}&client_secret=s`],
+    ]],
+    ["", (given, fields) => given === null && !fields.has("client_secret"), [
+      [`Basic ${btoa("my%20client:")}`, refresh],
+      [null, form],
+      [null, form],
+    ]],
+  ];
+  for (const [secret, takes, wanted] of cases) {
+    await issuer(takes, async (url, asked) => {
+      await withApi(async (api) => {
+        const config = {
+          "idp-issuer-url": url,
+          "client-id": "my client",
+          "client-secret": secret,
+          "refresh-token": "r1",
+        };
+        const cluster = await api.open({ user: { "auth-provider": { name: "oidc", config } } });
+        for (let n = 0; n < 2; n++) {
+          assert.equal((await cluster.targets()).headers.authorization, `Bearer ${jwt(0)}`);
+        }
+        assert.deepEqual(asked, wanted);
+        await cluster.close();
+      });
+    });
+  }
+  await issuer(() => false, async (url, asked) => {
+    await withApi(async (api) => {
+      const config = { "idp-issuer-url": url, "client-id": "c", "refresh-token": "r1" };
+      const cluster = await api.open({ user: { "auth-provider": { name: "oidc", config } } });
+      await assert.rejects(cluster.targets(), /: 127\.0\.0\.1:\d+ answered "invalid_client"$/);
+      assert.equal(asked.length, 2);
+      await cluster.close();
+    });
+  });
+});
+
 Deno.test("an OIDC login that cannot be renewed says so", async () => {
   await withApi(async (api) => {
     const cluster = await api.open({
