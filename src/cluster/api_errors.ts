@@ -60,6 +60,13 @@ export function answerError(
     reason,
     ...(retryAfter !== undefined && seconds >= 0 ? { retryAfterMs: seconds * 1000 } : {}),
   };
+  if (status === 401 && cluster.server.startsWith("http:")) {
+    return new ApiError(
+      "denied",
+      `Cannot log in to the cluster ${cluster.server}: it wants credentials, which are not sent without TLS (401 Unauthorized)`,
+      { ...base, hint: "Give the cluster an https:// server in the kubeconfig" },
+    );
+  }
   if (status === 401) {
     return new ApiError(
       "denied",

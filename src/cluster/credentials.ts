@@ -5,6 +5,7 @@ import { clientCertificateProblem } from "../platform/client_certificate.ts";
 import { readUserFile } from "../platform/user_files.ts";
 import type { CredentialOptions, Credentials, CredentialSource } from "./credential_types.ts";
 import { ExecPlugin } from "./exec_plugin.ts";
+import { loginPlugin, logsIn } from "./login_method.ts";
 import { OidcTokens } from "./oidc.ts";
 import { pem } from "./pem.ts";
 
@@ -13,11 +14,12 @@ const TOKEN_FILE_MS = 60_000;
 
 /**
  * Picks the way to log in, in client-go's order. A client certificate is sent
- * whatever else there is. Throws CzctlError `failed` for a way czctl does not
- * know.
+ * whatever else there is, and nothing without TLS. Throws CzctlError `failed`
+ * for a way czctl does not know.
  */
 export function credentialSource(options: CredentialOptions): CredentialSource {
   const { user } = options.context;
+  if (!logsIn(options.context)) return { get: () => Promise.resolve({}) };
   const certificate = new ClientCertificate(options);
   const withCertificate = (inner: (refresh: boolean) => Promise<Credentials>) => ({
     get: async (refresh: boolean) => ({
@@ -37,8 +39,9 @@ export function credentialSource(options: CredentialOptions): CredentialSource {
     const basic = Buffer.from(`${user.username}:${user.password ?? ""}`).toString("base64");
     return withCertificate(() => Promise.resolve({ basic }));
   }
-  if (user.exec) {
-    const plugin = new ExecPlugin(user.exec, options);
+  const exec = loginPlugin(options.context);
+  if (exec) {
+    const plugin = new ExecPlugin(exec, options);
     return {
       ...withCertificate((refresh) => plugin.get(refresh)),
       asks: plugin.asks,

@@ -585,6 +585,61 @@ Deno.test("client certificates are sent, with and without another server name", 
   });
 });
 
+Deno.test("a server without TLS is sent no credential, and none is looked for", async () => {
+  const seen: Record<string, string>[] = [];
+  let status = 200;
+  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    seen.push(Object.fromEntries(request.headers));
+    return Response.json({ major: "1" }, { status });
+  });
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  await withApi(async (api) => {
+    const ran = join(api.folder, "ran");
+    const command = await plugin(api, "login", `touch ${ran}; echo '${credential("x")}'`);
+    const pair = TestApi.authority().client("alice");
+    const users = [
+      { token: "t" },
+      { tokenFile: "/nowhere" },
+      { username: "u", password: "p" },
+      { "client-certificate-data": btoa(pair.cert), "client-key": "/nowhere" },
+      exec({ command }),
+      exec({ command, interactiveMode: "Always" }),
+      { "auth-provider": { name: "oidc", config: { "id-token": jwt(0) } } },
+      { "auth-provider": { name: "gcp" } },
+    ];
+    for (const [at, user] of users.entries()) {
+      for (const named of at === 0 ? [url, url.slice("http://".length)] : [url]) {
+        const cluster = await openCluster({
+          kubeconfig: await api.kubeconfig({ ...user, as: "bob", "as-groups": ["dev"] }, {
+            server: named,
+            "certificate-authority-data": "",
+          }),
+          env: { PATH },
+          cwd: api.folder,
+          home: api.folder,
+          log: silentLogger,
+          clock: new FakeClock(),
+          interactive: true,
+        });
+        assert.equal(await cluster.logIn(), undefined);
+        await cluster.probe();
+        await cluster.close();
+        const sent = seen.pop();
+        assert.equal(sent?.authorization, undefined);
+        assert.equal(sent?.["impersonate-user"], "bob");
+        assert.equal(sent?.["impersonate-group"], "dev");
+      }
+    }
+    await assert.rejects(Deno.stat(ran), Deno.errors.NotFound);
+    status = 401;
+    const refused = await api.open({ user: { token: "t" }, cluster: { server: url } });
+    await assert.rejects(refused.probe(), /it wants credentials, which are not sent without TLS/);
+    await refused.close();
+    assert.equal(seen.some((headers) => headers.authorization !== undefined), false);
+  });
+  await server.shutdown();
+});
+
 Deno.test("impersonation sends one header line for each group", async () => {
   await withApi(async (api) => {
     const cluster = await api.open({

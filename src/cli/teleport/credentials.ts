@@ -3,6 +3,7 @@ import { silentLogger } from "../../model/log.ts";
 import { systemClock } from "../../platform/clock.ts";
 import { resolveContext } from "../../cluster/context.ts";
 import { loadKubeconfig } from "../../cluster/kubeconfig.ts";
+import { loginPlugin } from "../../cluster/login_method.ts";
 import type { CliContext } from "../context.ts";
 import { defined } from "../options.ts";
 
@@ -21,8 +22,9 @@ export async function prepareCredentials(
     home: context.paths().home,
     ...defined({ explicit: request.kubeconfig }),
   };
-  const { user } = await resolveContext(await loadKubeconfig(place), request.context, place);
-  const mayAsk = user.exec !== undefined && user.exec.interactiveMode !== "Never";
+  const resolved = await resolveContext(await loadKubeconfig(place), request.context, place);
+  const plugin = loginPlugin(resolved);
+  const mayAsk = plugin !== undefined && plugin.interactiveMode !== "Never";
   if (!mayAsk || !context.hasTerminal) return undefined;
   const { openCluster } = await import("../../cluster/cluster.ts");
   context.print.finish();
