@@ -585,6 +585,28 @@ Deno.test("client certificates are sent, with and without another server name", 
   });
 });
 
+Deno.test("no plugin is run for a user with a client certificate and its key", async () => {
+  await withApi(async (api) => {
+    const ran = join(api.folder, "ran");
+    const command = await plugin(api, "login", `touch ${ran}; echo '${credential("x")}'`);
+    const pair = TestApi.authority().client("alice");
+    await writeFile(join(api.folder, "key"), pair.key);
+    const user = {
+      "client-certificate-data": btoa(pair.cert),
+      "client-key": join(api.folder, "key"),
+      ...exec({ command }),
+    };
+    const cluster = await api.open({ user, env: { PATH } });
+    assert.equal(await cluster.logIn(), undefined);
+    const target = await cluster.targets();
+    assert.equal(target.tls?.cert, pair.cert);
+    assert.equal(target.headers.authorization, undefined);
+    await cluster.probe();
+    await cluster.close();
+    await assert.rejects(Deno.stat(ran), Deno.errors.NotFound);
+  });
+});
+
 Deno.test("a server without TLS is sent no credential, and none is looked for", async () => {
   const seen: Record<string, string>[] = [];
   let status = 200;
