@@ -118,7 +118,7 @@ interface Login {
 /** One cluster seen through one context. */
 export class Cluster {
   readonly context: string;
-  /** The context's namespace, `default` where it names none. */
+  /** The context's namespace; where it names none, the pod's czctl runs in, or `default`. */
   readonly namespace: string;
   /** URL of the API server. */
   readonly server: string;

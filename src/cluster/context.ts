@@ -83,7 +83,7 @@ export async function resolveContext(
   }
   return {
     context: name,
-    namespace: context.namespace || "default",
+    namespace: context.namespace || await podNamespace(place.env) || "default",
     cluster: { ...cluster, server: cluster.server },
     user,
     userName: context.user ?? "",
@@ -111,17 +111,12 @@ function noKubeconfig(config: Kubeconfig, place: KubeconfigPlace): CzctlError {
 async function inCluster(
   env: Readonly<Record<string, string>>,
 ): Promise<ResolvedContext | undefined> {
-  const host = env.KUBERNETES_SERVICE_HOST;
-  const port = env.KUBERNETES_SERVICE_PORT;
-  if (!host || !port) return undefined;
-  // The folder can be moved so that this can be tried outside a pod.
-  const folder = env.CZCTL_SERVICE_ACCOUNT_DIR ?? SERVICE_ACCOUNT;
-  const token = await readUserFile(`${folder}/token`);
-  if ("problem" in token) return undefined;
-  const namespace = await readUserFile(`${folder}/namespace`);
+  const pod = await insidePod(env);
+  if (!pod) return undefined;
+  const { folder, host, port } = pod;
   return {
     context: "in-cluster",
-    namespace: ("text" in namespace && namespace.text.trim()) || "default",
+    namespace: await podNamespace(env) ?? "default",
     cluster: {
       server: `https://${host.includes(":") ? `[${host}]` : host}:${port}`,
       "certificate-authority": `${folder}/ca.crt`,
@@ -130,6 +125,28 @@ async function inCluster(
     userName: "service account",
     clusterName: "in-cluster",
   };
+}
+
+/**
+ * The namespace of the pod czctl runs in. As in client-go it is also that of
+ * a kubeconfig's context which names none.
+ */
+async function podNamespace(env: Readonly<Record<string, string>>): Promise<string | undefined> {
+  const pod = await insidePod(env);
+  if (!pod) return undefined;
+  if (env.POD_NAMESPACE) return env.POD_NAMESPACE;
+  const namespace = await readUserFile(`${pod.folder}/namespace`);
+  return "text" in namespace && namespace.text.trim() || undefined;
+}
+
+async function insidePod(env: Readonly<Record<string, string>>) {
+  const host = env.KUBERNETES_SERVICE_HOST;
+  const port = env.KUBERNETES_SERVICE_PORT;
+  if (!host || !port) return undefined;
+  // The folder can be moved so that this can be tried outside a pod.
+  const folder = env.CZCTL_SERVICE_ACCOUNT_DIR ?? SERVICE_ACCOUNT;
+  const token = await readUserFile(`${folder}/token`);
+  return "problem" in token ? undefined : { folder, host, port };
 }
 
 function listed(names: readonly string[]): string {

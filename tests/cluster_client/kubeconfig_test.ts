@@ -194,6 +194,49 @@ Deno.test("inside a pod the service account serves, its token read again when it
   });
 });
 
+Deno.test("inside a pod a context without a namespace has the pod's", async () => {
+  const context = (namespace: string) => config("a").replace("namespace: ns-a", namespace);
+  await inFolder({
+    "none": context("namespace:"),
+    "explicit": context("namespace: default"),
+    "named": context("namespace: team"),
+    "sa/token": "t",
+    "sa/namespace": "of-account\n",
+    "bare/token": "t",
+    "off/namespace": "of-account",
+  }, async (folder) => {
+    const namespace = async (kubeconfig: string | undefined, env: Record<string, string>) => {
+      const cluster = await open(folder, { ...(kubeconfig ? { kubeconfig } : {}), env });
+      await cluster.close();
+      return cluster.namespace;
+    };
+    const inside = (account: string, more = {}) => ({
+      KUBERNETES_SERVICE_HOST: "10.0.0.1",
+      KUBERNETES_SERVICE_PORT: "443",
+      CZCTL_SERVICE_ACCOUNT_DIR: join(folder, account),
+      ...more,
+    });
+    const pod = { POD_NAMESPACE: "of-pod" };
+    const { KUBERNETES_SERVICE_PORT: _, ...noPort } = inside("sa", pod);
+    const cases: [string | undefined, Record<string, string>, string][] = [
+      ["none", inside("sa"), "of-account"],
+      ["none", inside("sa", pod), "of-pod"],
+      ["none", inside("bare"), "default"],
+      ["none", inside("bare", pod), "of-pod"],
+      ["none", inside("off", pod), "default"],
+      ["none", noPort, "default"],
+      ["none", { CZCTL_SERVICE_ACCOUNT_DIR: join(folder, "sa"), ...pod }, "default"],
+      ["explicit", inside("sa", pod), "default"],
+      ["named", inside("sa", pod), "team"],
+    ];
+    for (const [kubeconfig, env, wanted] of cases) {
+      assert.equal(await namespace(kubeconfig, env), wanted, JSON.stringify([kubeconfig, env]));
+    }
+    await writeFile(join(folder, "sa/ca.crt"), CA);
+    assert.equal(await namespace(undefined, inside("sa", pod)), "of-pod");
+  });
+});
+
 Deno.test("impersonation, basic auth, tls-server-name and proxy-url reach the target", async () => {
   await inFolder({
     "config": config("a", {
