@@ -1,7 +1,7 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
-import { parseDocument } from "yaml";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import { readUserFile } from "../platform/user_files.ts";
+import { parseYaml } from "./yaml_text.ts";
 
 /**
  * A kubeconfig merged by kubectl's rules: explicit file, else every file of
@@ -126,17 +126,10 @@ function filesOf(place: KubeconfigPlace): string[] {
 
 /** One file's text. Throws CzctlError `failed` naming the file and the line. */
 export function parseKubeconfig(text: string, file: string): Kubeconfig {
-  const document = parseDocument(text, { prettyErrors: false });
-  const broken = document.errors[0];
-  if (broken) {
-    const line = text.slice(0, broken.pos[0]).split("\n").length;
-    throw bad(file, `line ${line}: ${broken.message.replace(/\.$/, "")}`);
-  }
   let root: unknown;
   try {
-    root = document.toJS() ?? {};
+    root = parseYaml(text, FLAGS) ?? {};
   } catch (error) {
-    // Aliases that point nowhere, or that grow without bounds.
     throw bad(file, messageOf(error));
   }
   if (!isRecord(root)) throw bad(file, "it is not a kubeconfig (a mapping is expected)");
@@ -185,12 +178,16 @@ function named<T>(
   return found;
 }
 
-/** Numbers where text is meant (`token: 1234`) become text; what should be a list or mapping is one. */
+/**
+ * Numbers where text is meant (`token: 1234`) become text; what should be a list or mapping is
+ * one. Fields nobody knows are left out.
+ */
 function tidy(entry: Record<string, unknown>, where: string, file: string) {
   const out: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(entry)) {
     const structured = STRUCTURED[key];
     if (value === null || value === undefined) continue;
+    if (!structured && !PLAIN.has(key)) continue;
     if (structured === "list" && !Array.isArray(value)) {
       throw bad(file, `"${key}" of ${where} is not a list`);
     }
@@ -213,6 +210,20 @@ const STRUCTURED: Record<string, "list" | "mapping"> = {
   "auth-provider": "mapping",
   "extensions": "list",
 };
+
+const FLAGS: ReadonlySet<string> = new Set([
+  "insecure-skip-tls-verify",
+  "disable-compression",
+  "provideClusterInfo",
+]);
+
+const PLAIN: ReadonlySet<string> = new Set([
+  ...["cluster", "user", "namespace"],
+  ...["server", "tls-server-name", "insecure-skip-tls-verify", "proxy-url"],
+  ...["certificate-authority", "certificate-authority-data", "disable-compression"],
+  ...["client-certificate", "client-certificate-data", "client-key", "client-key-data"],
+  ...["token", "tokenFile", "username", "password", "as", "as-uid"],
+]);
 
 function absolute<T extends object>(entry: T, folder: string, keys: (keyof T)[]): T {
   const out = { ...entry };

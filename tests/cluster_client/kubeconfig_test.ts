@@ -434,3 +434,92 @@ Deno.test("loadKubeconfig() takes a number for a token as text", async () => {
     assert.equal(loaded.users.get("a")?.token, "1234");
   });
 });
+
+Deno.test("YAML is understood as kubectl does: keys given twice, merges, documents, booleans", async () => {
+  const cases: [string, object][] = [
+    [`{server: "https://one", server: "https://two"}`, { server: "https://two" }],
+    ["{<<: *x, server: own}", { server: "own", "tls-server-name": "x" }],
+    ["{server: own, <<: *x}", { server: "merged", "tls-server-name": "x" }],
+    ["{<<: [*y, *x]}", { server: "y", "tls-server-name": "x" }],
+    ["{<<: [*x, {server: z, proxy-url: p}]}", {
+      server: "merged",
+      "tls-server-name": "x",
+      "proxy-url": "p",
+    }],
+    [`{server: own, "<<": *x}`, { server: "own" }],
+    ["{server: s, insecure-skip-tls-verify: yes}", {
+      server: "s",
+      "insecure-skip-tls-verify": true,
+    }],
+    ["{server: on, insecure-skip-tls-verify: *on}", {
+      server: "on",
+      "insecure-skip-tls-verify": true,
+    }],
+    ["{server: s, insecure-skip-tls-verify: Off}", {
+      server: "s",
+      "insecure-skip-tls-verify": false,
+    }],
+    // No boolean in YAML 1.1 either: it must not switch verification off.
+    [`{server: s, insecure-skip-tls-verify: "yes"}`, {
+      server: "s",
+      "insecure-skip-tls-verify": "yes",
+    }],
+    ["{server: s, new-field: [1], other: {a: b}}", { server: "s" }],
+    ["{server: s, __proto__: {server: t}}", { server: "s" }],
+  ];
+  const start = "x: &x {server: merged, tls-server-name: x}\ny: &y {server: y}\non: &on on\n";
+  await inFolder({ "config": "" }, async (folder) => {
+    for (const [cluster, wanted] of cases) {
+      const text = `${start}${config("a", { cluster })}---\nclusters: [\n`;
+      await writeFile(join(folder, "config"), text);
+      const place = { explicit: "config", env: {}, cwd: folder, home: folder };
+      assert.deepEqual((await loadKubeconfig(place)).clusters.get("a"), wanted, cluster);
+    }
+  });
+});
+
+Deno.test("an alias is what its anchor was where it stood", async () => {
+  const text = "a: &x one\nb: &y {server: *x}\nc: &x two\n";
+  await inFolder({ "config": text + config("a", { cluster: "*y" }) }, async (folder) => {
+    const loaded = await loadKubeconfig({ explicit: "config", env: {}, cwd: folder, home: folder });
+    assert.equal(loaded.clusters.get("a")?.server, "one");
+  });
+});
+
+Deno.test("aliases that lead nowhere, to themselves or to millions of nodes are refused at once", async () => {
+  const bomb = (line: (name: string, before: string) => string) =>
+    [..."abcdefgh"].reduce(
+      (text, name, at) => `${text}${line(name, "xabcdefgh"[at]!)}\n`,
+      "x: &x {k: 1}\n",
+    );
+  const cases: [string, RegExp][] = [
+    ["a: *gone\n", /the alias "\*gone" has no anchor$/],
+    ["a: *b\nb: &b 1\n", /the alias "\*b" has no anchor$/],
+    ["a: &a [*a]\n", /"&a" contains itself$/],
+    ["a: &a {b: {<<: *a}}\n", /"&a" contains itself$/],
+    ["a: &a 1\nb: {<<: *a}\n", /what "<<" merges is not a mapping$/],
+    ["a: {<<: [[{b: 1}]]}\n", /what "<<" merges is not a mapping$/],
+    ["{a: b}: c\n", /a key is not a text$/],
+    [
+      bomb((name, before) => `${name}: &${name} [${`*${before},`.repeat(9)}]`),
+      /its aliases repeat too much$/,
+    ],
+    [
+      bomb((name, before) => `${name}: &${name} {<<: [${`*${before},`.repeat(9)}]}`),
+      /its aliases repeat too much$/,
+    ],
+    [
+      `k: &k {${Array.from({ length: 1000 }, (_, at) => `k${at}: 1`).join()}}\n` +
+      "a: {<<: *k}\n".repeat(1000),
+      /its aliases repeat too much$/,
+    ],
+  ];
+  await inFolder({ "config": "" }, async (folder) => {
+    for (const [text, reason] of cases) {
+      await writeFile(join(folder, "config"), text);
+      const began = performance.now();
+      assert.match((await failure(folder, { kubeconfig: "config" })).message, reason, text);
+      assert.ok(performance.now() - began < 2_000);
+    }
+  });
+});
