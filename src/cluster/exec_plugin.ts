@@ -10,6 +10,7 @@ import type {
 } from "./credential_types.ts";
 import type { ExecEntry } from "./kubeconfig.ts";
 import { pem } from "./pem.ts";
+import { parseYaml } from "./yaml_text.ts";
 
 /** Renewed this long before it expires, in ms, so that no request meets an expired one. */
 const EARLY_MS = 60_000;
@@ -23,13 +24,6 @@ const FAILED_FIRST_MS = 5_000;
 const FAILED_MAX_MS = 60_000;
 /** The same where nobody answered it: each run may have opened a window. */
 const UNANSWERED_MAX_MS = 1_800_000;
-
-interface ExecStatus {
-  readonly token?: string;
-  readonly clientCertificateData?: string;
-  readonly clientKeyData?: string;
-  readonly expirationTimestamp?: string;
-}
 
 /**
  * A kubeconfig's exec plugin (client.authentication.k8s.io v1 and v1beta1),
@@ -175,25 +169,25 @@ export class ExecPlugin implements CredentialSource {
   }
 
   #accept(stdout: string, version: string): Credentials {
-    let answer: { kind?: string; apiVersion?: string; status?: ExecStatus };
-    try {
-      answer = JSON.parse(stdout);
-    } catch {
-      throw this.#failed("its answer is not JSON");
+    const answer = this.#parse(stdout);
+    const { apiVersion, kind } = answer;
+    // As in client-go the kind may be left out, the version may not.
+    if ((kind && kind !== "ExecCredential") || apiVersion !== version) {
+      const got = [apiVersion, kind].filter(Boolean).join(" ");
+      throw this.#failed(`it answered with "${got}" instead of "${version} ExecCredential"`);
     }
-    if (answer?.kind !== "ExecCredential" || answer.apiVersion !== version) {
-      throw this.#failed(
-        `it answered with "${answer?.apiVersion} ${answer?.kind}" instead of "${version} ExecCredential"`,
-      );
-    }
-    const status = answer.status ?? {};
-    const { token, clientCertificateData: cert, clientKeyData: key } = status;
+    const status = isRecord(answer.status) ? answer.status : {};
+    const [token, cert, key] = [
+      text(status.token),
+      text(status.clientCertificateData),
+      text(status.clientKeyData),
+    ];
     if (!token && !(cert && key)) throw this.#failed("its answer holds no credential");
     const value: Credentials = {
       ...(token ? { token } : {}),
       ...(cert && key ? { cert, key } : {}),
     };
-    const expires = Date.parse(status.expirationTimestamp ?? "");
+    const expires = Date.parse(text(status.expirationTimestamp));
     const now = this.#clock.now();
     // A credential that lives for less than two minutes is used for half its life.
     const until = Number.isNaN(expires)
@@ -202,6 +196,17 @@ export class ExecPlugin implements CredentialSource {
     this.#cached = { value, until };
     this.#expiresAt = Number.isNaN(expires) ? undefined : expires;
     return value;
+  }
+
+  /** Like client-go: what begins as JSON must be JSON, anything else YAML. */
+  #parse(stdout: string): Record<string, unknown> {
+    try {
+      const answer = stdout.trimStart().startsWith("{") ? JSON.parse(stdout) : parseYaml(stdout);
+      if (isRecord(answer)) return answer;
+    } catch {
+      // Said below.
+    }
+    throw this.#failed("its answer is neither a JSON object nor a YAML mapping");
   }
 
   #apiVersion(): string {
@@ -224,6 +229,14 @@ export class ExecPlugin implements CredentialSource {
   }
 }
 
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function text(value: unknown): string {
+  return typeof value === "string" ? value : "";
+}
+
 async function clusterInfo(context: CredentialOptions["context"]): Promise<object> {
   const { cluster } = context;
   const ca = await pem(cluster, "certificate-authority", context.clusterName);
@@ -238,6 +251,7 @@ async function clusterInfo(context: CredentialOptions["context"]): Promise<objec
       ? {}
       : { "certificate-authority-data": Buffer.from(ca).toString("base64") }),
     ...(cluster["proxy-url"] ? { "proxy-url": cluster["proxy-url"] } : {}),
+    ...(cluster["disable-compression"] === true ? { "disable-compression": true } : {}),
     ...(config ? { config: config.extension } : {}),
   };
 }

@@ -71,6 +71,7 @@ Deno.test("an exec plugin runs with the session's environment, folder and cluste
         provideClusterInfo: true,
       }),
       cluster: {
+        "disable-compression": true,
         extensions: [{ name: "client.authentication.k8s.io/exec", extension: { audience: "x" } }],
       },
       env: { PATH: `${api.folder}:${PATH}`, FROM_SESSION: "s" },
@@ -87,6 +88,7 @@ Deno.test("an exec plugin runs with the session's environment, folder and cluste
         cluster: {
           server: api.url,
           "certificate-authority-data": btoa(api.ca),
+          "disable-compression": true,
           config: { audience: "x" },
         },
       },
@@ -156,7 +158,10 @@ Deno.test("what can go wrong with a plugin is told", async () => {
       `${start}${failing}": it ended with code 4 ("please log in") | Log in again, then check with: kubectl --context test get services; for an open session: czctl teleport again`,
     );
     const garbage = await plugin(api, "garbage", "echo hello");
-    assert.match(await failure(exec({ command: garbage })), /": its answer is not JSON/);
+    assert.match(
+      await failure(exec({ command: garbage })),
+      /": its answer is neither a JSON object nor a YAML mapping/,
+    );
     const empty = await plugin(api, "empty", `echo '${credential("")}'`);
     assert.match(await failure(exec({ command: empty })), /": its answer holds no credential/);
     const old = await plugin(
@@ -176,6 +181,46 @@ Deno.test("what can go wrong with a plugin is told", async () => {
       await failure(exec({ command: old, interactiveMode: "Always" })),
       /it must be able to ask you/,
     );
+  });
+});
+
+Deno.test("a plugin's answer may be YAML and leave out its kind, but not its version", async () => {
+  await withApi(async (api) => {
+    const answer = async (text: string) => {
+      await writeFile(join(api.folder, "answer"), text);
+      const command = await plugin(api, "login", `cat ${join(api.folder, "answer")}`);
+      const cluster = await api.open({ user: exec({ command }), env: { PATH } });
+      try {
+        return (await cluster.targets()).headers.authorization;
+      } catch (error) {
+        return (error as CzctlError).message.replace(/.*": /, "");
+      } finally {
+        await cluster.close();
+      }
+    };
+    const version = "client.authentication.k8s.io/v1";
+    const wrong = `instead of "${version} ExecCredential"`;
+    const status = "status: {token: t}\n";
+    const neither = "its answer is neither a JSON object nor a YAML mapping";
+    const cases: [string, string][] = [
+      [`apiVersion: ${version}\nkind: ExecCredential\n${status}`, "Bearer t"],
+      [`# hello\n---\napiVersion: ${version}\n${status}---\nkind: Pod\n`, "Bearer t"],
+      [`\n {"apiVersion": "${version}", "kind": "", "status": {"token": "t"}}`, "Bearer t"],
+      [`kind: ExecCredential\n${status}`, `it answered with "ExecCredential" ${wrong}`],
+      [status, `it answered with "" ${wrong}`],
+      [
+        `apiVersion: ${version}\nkind: Pod\n${status}`,
+        `it answered with "${version} Pod" ${wrong}`,
+      ],
+      [`apiVersion: ${version}\nstatus: {token: 12}\n`, "its answer holds no credential"],
+      [`apiVersion: ${version}\nstatus: t\n`, "its answer holds no credential"],
+      [`{apiVersion: ${version}, status: {token: t}}`, neither],
+      [`{"apiVersion": "${version}", "status": {"token": "t"}} and more`, neither],
+      ["", neither],
+      ["- a\n", neither],
+      ["a: [\n", neither],
+    ];
+    for (const [text, wanted] of cases) assert.equal(await answer(text), wanted, text);
   });
 });
 
