@@ -16,6 +16,7 @@ export type DialFailure =
   | "unroutable"
   | "proxy"
   | "certificate_untrusted"
+  | "certificate_ca"
   | "certificate_expired"
   | "certificate_name"
   | "tls"
@@ -30,6 +31,8 @@ export const DIAL_HINT: Readonly<Partial<Record<DialFailure, string>>> = {
   proxy: "Check proxy-url in the kubeconfig, HTTPS_PROXY and NO_PROXY",
   certificate_untrusted:
     "Check certificate-authority in the kubeconfig; a cluster made anew has a new one",
+  certificate_ca:
+    "Have the server use a certificate issued by that authority; the last resort is insecure-skip-tls-verify, which checks nothing",
   certificate_expired: "Check this machine's clock, or renew the server's certificate",
   certificate_name: "Set tls-server-name in the kubeconfig to a name in the certificate",
   tls: "Check that the kubeconfig's server is an API server",

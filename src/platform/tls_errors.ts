@@ -24,7 +24,14 @@ export function tlsError(error: unknown, name: string): DialError | undefined {
   if (/Expired/i.test(text)) {
     return new DialError("certificate_expired", "the server's certificate has expired", error);
   }
-  if (/UnknownIssuer|BadSignature|CaUsedAsEndEntity|invalid peer certificate/i.test(text)) {
+  if (/CaUsedAsEndEntity/i.test(text)) {
+    return new DialError(
+      "certificate_ca",
+      "the server's certificate is a certificate authority's own, which is not taken for a server's",
+      error,
+    );
+  }
+  if (/UnknownIssuer|BadSignature|invalid peer certificate/i.test(text)) {
     return new DialError(
       "certificate_untrusted",
       "the server's certificate is not signed by a trusted authority",

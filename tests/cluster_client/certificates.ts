@@ -31,6 +31,16 @@ export class TestAuthority {
     return { cert: made.certPem, key: made.keyPem };
   }
 
+  /** A server's certificate that is an authority's own, as some small clusters have. */
+  static selfSigned(address: string): KeyPair {
+    const made = makeCertificate({
+      commonName: address,
+      usage: "ca",
+      addresses: [Buffer.from(address.split(".").map(Number))],
+    });
+    return { cert: made.certPem, key: made.keyPem };
+  }
+
   client(commonName: string): KeyPair {
     const made = makeCertificate({ commonName, usage: "client", issuer: this.#issuer });
     return { cert: made.certPem, key: made.keyPem };

@@ -116,6 +116,34 @@ Deno.test("probe() names a certificate that is not trusted, expired or for anoth
   }, expired);
 });
 
+Deno.test("probe() names a certificate that is an authority's own, with and without a client certificate", async () => {
+  const pair = TestAuthority.selfSigned("127.0.0.1");
+  await withApi(async (api) => {
+    const own = { "certificate-authority-data": btoa(pair.cert) };
+    const ours = TestApi.authority().client("alice");
+    const users = [
+      { token: "t" },
+      { "client-certificate-data": btoa(ours.cert), "client-key-data": btoa(ours.key) },
+    ];
+    for (const user of users) {
+      const error = await failure(api, { cluster: own, user });
+      assert.match(
+        error.message,
+        /: the server's certificate is a certificate authority's own, which is not taken for a server's$/,
+      );
+      assert.equal(error.exitCode, 3);
+      assert.match(
+        error.hint ?? "",
+        /issued by that authority; the last resort is insecure-skip-tls-verify/,
+      );
+      const unchecked = { "insecure-skip-tls-verify": true, "certificate-authority-data": "" };
+      const opened = await api.open({ cluster: unchecked, user });
+      await opened.probe();
+      await opened.close();
+    }
+  }, pair);
+});
+
 Deno.test("tls-server-name and insecure-skip-tls-verify get past a certificate for another name", async () => {
   const pair = TestApi.authority().server(["real.example"]);
   await withApi(async (api) => {
