@@ -74,7 +74,7 @@ function checkClientCertificate(resolved: ResolvedContext, cert: string, key: st
   );
 }
 
-/** The server's URL. Without a scheme it is https where TLS is spoken of, as in client-go. */
+/** The server's URL. Without a scheme it is https where TLS is spoken of (http for client-go). */
 export function serverUrl(resolved: ResolvedContext): URL {
   const { cluster, user, context } = resolved;
   let text = cluster.server.trim();
