@@ -25,7 +25,7 @@ export interface SliceEndpoint {
 
 /**
  * Nulls are read as the API says: no `ready` means ready, no `serving` means
- * as `ready`, no `terminating` means not.
+ * serving, no `terminating` means not.
  * https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoint-slice-v1/
  */
 export function pickSlice(object: RawObject): Slice {
@@ -40,7 +40,6 @@ export function pickSlice(object: RawObject): Slice {
     })),
     endpoints: (object.endpoints ?? []).map((endpoint: RawObject): SliceEndpoint => {
       const conditions = endpoint.conditions ?? {};
-      const ready = conditions.ready ?? true;
       const target = endpoint.targetRef;
       const where = target?.namespace ?? namespace;
       return {
@@ -56,8 +55,8 @@ export function pickSlice(object: RawObject): Slice {
           : {}),
         address: endpoint.addresses?.[0] ?? "",
         ...(endpoint.hostname ? { hostname: endpoint.hostname } : {}),
-        ready,
-        serving: conditions.serving ?? ready,
+        ready: conditions.ready ?? true,
+        serving: conditions.serving ?? true,
         terminating: conditions.terminating ?? false,
       };
     }),

@@ -65,6 +65,7 @@ Deno.test("mergeService() makes one endpoint of a pod's two address families", (
   assert.equal(merged.endpoints[0]?.podUid, "u-a");
 });
 
+// kube-proxy reads them so, too (pkg/proxy/endpointslicecache.go).
 Deno.test("mergeService() reads null conditions as the API says", () => {
   const merged = mergeService(service({}), [
     slice([
@@ -72,11 +73,20 @@ Deno.test("mergeService() reads null conditions as the API says", () => {
       pod("b", { ready: null, serving: null, terminating: null }),
       pod("c", { ready: false }),
       pod("d", { ready: false, serving: true, terminating: true }),
+      pod("e", { ready: false, terminating: true }),
+      pod("f", { ready: false, serving: false, terminating: true }),
     ], HTTP),
   ]);
   assert.deepEqual(
     merged.endpoints.map(({ ready, serving, terminating }) => [ready, serving, terminating]),
-    [[true, true, false], [true, true, false], [false, false, false], [false, true, true]],
+    [
+      [true, true, false],
+      [true, true, false],
+      [false, true, false],
+      [false, true, true],
+      [false, true, true],
+      [false, false, true],
+    ],
   );
 });
 
