@@ -14,7 +14,7 @@ export interface Slice {
 }
 
 export interface SliceEndpoint {
-  /** Undefined when the endpoint is not a pod; then only `address` tells. */
+  /** Undefined when the endpoint names no pod; it may be one, but only `address` tells. */
   readonly pod?: { readonly namespace: string; readonly name: string; readonly uid: string };
   readonly address: string;
   readonly hostname?: string;

@@ -56,7 +56,7 @@ function whyNone(
   ].sort();
   if (addresses.length === 0) return "It has no selector and no endpoints";
   const shown = addresses.slice(0, 3).join(", ") + (addresses.length > 3 ? ", ..." : "");
-  return `It has no selector and its endpoints (${shown}) are not pods, which a port-forward cannot reach`;
+  return `It has no selector and its endpoints (${shown}) name no pod (no targetRef), which a port-forward needs`;
 }
 
 function mergeEndpoints(

@@ -117,7 +117,7 @@ Deno.test("mergeService() says why there is no tunnel", () => {
     ["none", "It has no selector and no endpoints"],
     [
       "none",
-      "It has no selector and its endpoints (192.0.2.5) are not pods, which a port-forward cannot reach",
+      "It has no selector and its endpoints (192.0.2.5) name no pod (no targetRef), which a port-forward needs",
     ],
     ["none", "It has only UDP ports, which a port-forward cannot carry"],
     ["none", "It has no ports"],

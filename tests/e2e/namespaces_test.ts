@@ -43,7 +43,7 @@ e2e("-a adds namespaces, --all-namespaces takes those that come later, too", asy
   await done("teleport", "deploy/web", "-n", "one", "--all-namespaces");
   assert.match(await get(box, "http://web.four/"), /^Hello from web-/);
   const details = (await done("session", "list", "--details")).stdout;
-  assert.match(details, /default\/kubernetes .*not pods|default\/kubernetes .*no selector/);
+  assert.match(details, /default\/kubernetes .*name no pod|default\/kubernetes .*no selector/);
   assert.equal(await addressOf(box, "web.five"), undefined);
   await cluster.control.apply({ objects: web("five") });
   await untilAnswer(box, "http://web.five.svc.cluster.local/", /^Hello from web-/);

@@ -155,7 +155,7 @@ e2e("every kind of Service is reached, or named with the reason", async (scene) 
   for (
     const [name, reason] of [
       ["elsewhere", /ExternalName for "db\.example\.com"/],
-      ["outside", /no selector and its endpoints \(192\.0\.2\.7\) are not pods/],
+      ["outside", /no selector and its endpoints \(192\.0\.2\.7\) name no pod \(no targetRef\)/],
       ["datagrams", /only UDP ports/],
     ] as const
   ) {
