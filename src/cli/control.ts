@@ -1,4 +1,4 @@
-import type { ControlEvent, SessionInfo } from "../model/control.ts";
+import type { ControlEvent, ServiceInfo, SessionInfo } from "../model/control.ts";
 import { buildInfo } from "../platform/build_info.ts";
 import type { CliContext } from "./context.ts";
 import { ControlClient, NotRunning } from "./control_client.ts";
@@ -66,4 +66,9 @@ export function workloadName(session: SessionInfo): string {
 /** The namespaces whose services a session has, in words. */
 export function namespacesOf({ namespaces }: SessionInfo): string {
   return namespaces[0] === "*" ? "all namespaces" : namespaces.join(", ");
+}
+
+/** The Services that can be reached; pods with an address of their own are part of theirs. */
+export function tunnelledOf({ services }: SessionInfo): ServiceInfo[] {
+  return services.filter(({ address, pod }) => address !== undefined && pod === undefined);
 }

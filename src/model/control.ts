@@ -130,7 +130,7 @@ export interface EnvFileInfo {
 export interface ServiceInfo {
   readonly namespace: string;
   readonly name: string;
-  /** Set for an addressed pod of a headless Service. */
+  /** Set for an addressed pod of a Service. */
   readonly pod?: string;
   readonly address?: string;
   readonly names: readonly string[];

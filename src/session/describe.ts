@@ -11,15 +11,16 @@ export function describeOpened(
   emit: Emit,
 ): void {
   const tunnelled = session.services.filter((service) => service.address !== undefined);
-  const ports = tunnelled.reduce((sum, service) => sum + service.ports.length, 0);
+  const services = tunnelled.filter((service) => service.pod === undefined);
+  const ports = services.reduce((sum, service) => sum + service.ports.length, 0);
   const names = tunnelled.reduce((sum, service) => sum + service.names.length, 0);
-  const addresses = tunnelled.map((service) => service.address!).sort(byNumbers);
+  const addresses = services.map((service) => service.address!).sort(byNumbers);
   const first = addresses[0]!;
   const last = addresses[addresses.length - 1]!;
   const where = session.namespaces[0] === "*" ? "all namespaces" : session.namespaces.join(", ");
   emit({
     type: "step",
-    label: `${count(tunnelled.length, "service")} of ${where}, ${count(ports, "port")}`,
+    label: `${count(services.length, "service")} of ${where}, ${count(ports, "port")}`,
     detail: first === last ? first : `${first} – ${last}`,
   });
   emit({

@@ -15,7 +15,7 @@ export interface PlanOptions {
   readonly take: readonly string[];
 }
 
-/** One address to come: a Service, or a pod of a headless one that has a name of its own. */
+/** One address to come: a Service, or a pod of one that has a name of its own. */
 export interface PlannedAddress {
   /** `namespace/service` or `namespace/service/pod`. */
   readonly key: string;
@@ -63,8 +63,13 @@ export class Planner {
     const chosen = [...services].filter((service) => this.#part(service) !== NOTHING);
     chosen.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
     const parts = chosen.map((service) => this.#part(service));
+    const addresses = parts.flatMap((part) => part.addresses);
     return {
-      addresses: parts.flatMap((part) => part.addresses),
+      // Pods last: what a Service gets does not depend on its neighbours' pods.
+      addresses: [
+        ...addresses.filter(({ pod }) => pod === undefined),
+        ...addresses.filter(({ pod }) => pod !== undefined),
+      ],
       without: parts.flatMap((part) => part.without),
     };
   }
@@ -78,7 +83,7 @@ export class Planner {
 
 const NOTHING: Plan = { addresses: [], without: [] };
 
-/** What a session should look like for these services; sorted by namespace and name. */
+/** What a session should look like for these services; sorted by namespace and name, pods last. */
 export function planSession(services: Iterable<ClusterService>, options: PlanOptions): Plan {
   return new Planner(options).plan(services);
 }
@@ -98,10 +103,8 @@ function planService(service: ClusterService, options: PlanOptions): Plan {
     return { addresses: [], without: [{ namespace, service: name, reason, skipped }] };
   }
   const addresses = [planned(service, options, undefined, service.endpoints, skipped)];
-  if (service.kind === "headless") {
-    for (const [hostname, endpoints] of byHostname(service.endpoints)) {
-      addresses.push(planned(service, options, hostname, endpoints, []));
-    }
+  for (const [hostname, endpoints] of byHostname(service.endpoints)) {
+    addresses.push(planned(service, options, hostname, endpoints, []));
   }
   return { addresses, without: [] };
 }
@@ -119,7 +122,7 @@ function planned(
     namespace: service.namespace,
     service: service.name,
     pod,
-    ports: portsOf(service, endpoints),
+    ports: portsOf(service, pod, endpoints),
     affinitySeconds: service.affinitySeconds,
     endpoints,
     skipped,
@@ -138,16 +141,21 @@ function planned(
 
 /**
  * The ports to listen on. A headless Service has no virtual IP in the cluster:
- * its name leads to the pods themselves, so programs there use the pods' port
- * numbers. Those are added to the Service's own, where they differ.
+ * its name leads to the pods themselves, as a pod's own name always does, so
+ * programs there use the pods' port numbers. Those are added to the Service's
+ * own, where they differ.
  */
-function portsOf(service: ClusterService, endpoints: readonly ServiceEndpoint[]): PlannedPort[] {
+function portsOf(
+  service: ClusterService,
+  pod: string | undefined,
+  endpoints: readonly ServiceEndpoint[],
+): PlannedPort[] {
   const ports: PlannedPort[] = service.ports.map((port) => ({
     port: port.port,
     name: port.name,
     appProtocol: port.appProtocol,
   }));
-  if (service.kind !== "headless") return ports;
+  if (service.kind !== "headless" && pod === undefined) return ports;
   const taken = new Set(ports.map((port) => port.port));
   for (const port of service.ports) {
     for (const endpoint of endpoints) {

@@ -69,6 +69,33 @@ Deno.test("planSession addresses the pods of a headless service that have a name
   assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [true, true, true]);
 });
 
+// A StatefulSet may name such a Service; CoreDNS then answers for its pods (findServices in
+// plugin/kubernetes/kubernetes.go: `svc.Headless() || r.endpoint != ""`).
+Deno.test("planSession addresses the pods of an ordinary service that have a name, after all services", () => {
+  const plan = planSession([
+    service("db", {
+      endpoints: [
+        endpoint("db-1", { http: 8080 }, "db-1"),
+        endpoint("db-0", { http: 8080 }, "db-0"),
+        endpoint("extra", { http: 8080 }),
+      ],
+    }),
+    service("web", {
+      endpoints: [endpoint("web-a", { http: 1 }, "same"), endpoint("web-b", { http: 1 }, "same")],
+    }),
+  ], OPTIONS);
+  assert.deepEqual(
+    plan.addresses.map((a) => [a.key, a.ports.map((p) => p.port), a.endpoints.length]),
+    [
+      ["shop/db", [80], 3],
+      ["shop/web", [80], 2],
+      ["shop/db/db-0", [80, 8080], 1],
+      ["shop/db/db-1", [80, 8080], 1],
+      ["shop/web/same", [80, 1], 2],
+    ],
+  );
+});
+
 Deno.test("planSession names services without a tunnel, with the reason", () => {
   const plan = planSession([
     service("ext", { kind: "none", reason: "ExternalName" }),

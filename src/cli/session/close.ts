@@ -1,7 +1,14 @@
 import { CzctlError } from "../../model/errors.ts";
 import type { SessionInfo } from "../../model/control.ts";
 import type { CliContext } from "../context.ts";
-import { controlClient, follow, ifRunning, namespacesOf, workloadName } from "../control.ts";
+import {
+  controlClient,
+  follow,
+  ifRunning,
+  namespacesOf,
+  tunnelledOf,
+  workloadName,
+} from "../control.ts";
 import type { ControlClient } from "../control_client.ts";
 import { count } from "../text.ts";
 
@@ -92,10 +99,9 @@ export async function closeSession(
 ): Promise<number> {
   const { closed } = await follow(client.close(id, force, signal), print);
   for (const session of closed) {
-    const tunnelled = session.services.filter((service) => service.address !== undefined);
     print.step(
       `closed ${workloadName(session)}`,
-      `${count(tunnelled.length, "service")} of ${namespacesOf(session)}`,
+      `${count(tunnelledOf(session).length, "service")} of ${namespacesOf(session)}`,
     );
   }
   if (print.format === "json") print.json({ closed: closed.map((session) => session.id) });

@@ -1,6 +1,6 @@
 import type { PortInfo, ServiceInfo, SessionInfo } from "../../model/control.ts";
 import type { CliContext } from "../context.ts";
-import { controlClient, namespacesOf, workloadName } from "../control.ts";
+import { controlClient, namespacesOf, tunnelledOf, workloadName } from "../control.ts";
 import type { Printer } from "../printer.ts";
 import { ago, columns, count, plain, size } from "../text.ts";
 import { openSessions } from "./close.ts";
@@ -31,7 +31,7 @@ export function sessionTable(sessions: readonly SessionInfo[], now: number): str
     workloadName(session),
     session.namespaces.join(","),
     session.context,
-    String(session.services.filter((service) => service.address !== undefined).length),
+    String(tunnelledOf(session).length),
     stateOf(session),
     ago(Date.parse(session.createdAt), now),
   ]);
