@@ -14,6 +14,7 @@ export function mergeService(spec: ServiceSpec, slices: readonly Slice[]): Clust
     namespace: spec.namespace,
     name: spec.name,
     uid: spec.uid,
+    ...(spec.type === "ExternalName" ? { externalName: spec.externalName } : {}),
     ...(spec.clusterIP && !headless ? { clusterIP: spec.clusterIP } : {}),
     skippedPorts: spec.ports.filter((port) => port.protocol !== "TCP").map((port) => ({
       port: port.port,

@@ -132,6 +132,8 @@ export interface ServiceInfo {
   readonly name: string;
   /** Set for an addressed pod of a Service. */
   readonly pod?: string;
+  /** `namespace/service[/pod]`: an ExternalName for that, with its address and no ports of its own. */
+  readonly aliasOf?: string;
   readonly address?: string;
   readonly names: readonly string[];
   readonly ports: readonly PortInfo[];

@@ -1,5 +1,6 @@
 /**
- * One address of the hosts block, as labels. The privileged helper composes
+ * One Service or pod of the hosts block, as labels; several may have one
+ * address (an ExternalName for another). The privileged helper composes
  * the names from these and nothing else, so no request can name an arbitrary
  * host.
  */

@@ -12,6 +12,8 @@ export interface ClusterService {
    */
   readonly kind: "tunnel" | "headless" | "none";
   readonly reason?: string;
+  /** What an ExternalName Service leads to, in the cluster or outside. */
+  readonly externalName?: string;
   /** The virtual IP in the cluster, where it has one (for the environment). */
   readonly clusterIP?: string;
   /** TCP ports only, in the order of the Service. */

@@ -6,7 +6,7 @@ import type { ClusterService } from "../model/service.ts";
 import type { AddressBook } from "./addresses.ts";
 import { BoundAddress } from "./bound_address.ts";
 import type { Claim, Claims } from "./claims.ts";
-import type { HostsBoard } from "./hosts_board.ts";
+import { type HostsBoard, ownName } from "./hosts_board.ts";
 import type { OutsideNames } from "./outside.ts";
 import {
   type Plan,
@@ -59,6 +59,8 @@ interface Slot {
 export class Forwarder {
   readonly #planner: Planner;
   readonly #slots = new Map<string, Slot>();
+  /** Services that have become another name of something, or no longer are; until the names say so. */
+  readonly #replaced = new Set<Slot>();
   #without: readonly UnplannedService[] = [];
   #collided: UnplannedService[] = [];
   #services: ReadonlyMap<string, ClusterService> = new Map();
@@ -113,8 +115,9 @@ export class Forwarder {
       namespace: slot.planned.namespace,
       name: slot.planned.service,
       ...(slot.planned.pod === undefined ? {} : { pod: slot.planned.pod }),
+      ...(slot.planned.aliasOf === undefined ? {} : { aliasOf: slot.planned.aliasOf }),
       address: slot.address,
-      names: names.namesOf(slot.address),
+      names: names.namesOf(slot.address, slot.planned.entry),
       ports: slot.bound?.portInfos() ?? slot.planned.ports.map((port) => ({
         port: port.port,
         name: port.name,
@@ -154,7 +157,7 @@ export class Forwarder {
     } catch (error) {
       failure = error;
     }
-    await this.#release([...this.#slots.keys()]);
+    await this.#release([...this.#slots.values(), ...this.#replaced]);
     if (failure !== undefined) throw failure;
   }
 
@@ -163,16 +166,24 @@ export class Forwarder {
     this.#collided = [];
     const wanted = new Map<string, PlannedAddress>();
     for (const planned of plan.addresses) {
-      if (this.deps.claims.collides(this.#claim(planned.key)) && !this.#slots.has(planned.key)) {
+      const { key, aliasOf } = planned;
+      const collides = this.deps.claims.collides(this.#claim(key)) && !this.#slots.has(key);
+      if (collides || (aliasOf !== undefined && !wanted.has(aliasOf))) {
         this.#collided.push({
           namespace: planned.namespace,
           service: planned.service,
           reason: "a session of another cluster holds its names; see --domain",
           skipped: planned.skipped,
         });
-      } else wanted.set(planned.key, planned);
+      } else wanted.set(key, planned);
     }
-    const gone = [...this.#slots.keys()].filter((key) => !wanted.has(key));
+    for (const [key, slot] of this.#slots) {
+      const next = wanted.get(key);
+      if (next === undefined || next.aliasOf === slot.planned.aliasOf) continue;
+      this.#slots.delete(key);
+      this.#replaced.add(slot);
+    }
+    const gone = [...this.#slots].flatMap(([key, slot]) => wanted.has(key) ? [] : [slot]);
     // What is as it was in the last round needs nothing.
     const changed = [...wanted].filter(([key, planned]) => {
       const slot = this.#slots.get(key);
@@ -183,7 +194,7 @@ export class Forwarder {
     for (const [key, planned] of changed) this.#slotFor(key, planned);
     await inBatches(changed, BIND_AT_ONCE, ([key, planned]) => this.#bring(key, planned));
     await this.#name([...wanted.keys()]);
-    await this.#release(gone);
+    await this.#release([...gone, ...this.#replaced]);
     await this.deps.saveAddresses();
     this.#scheduleRetry();
   }
@@ -200,7 +211,7 @@ export class Forwarder {
     const claim = this.#claim(key);
     this.#slots.set(key, {
       claim,
-      address: this.deps.addresses.take(`${claim.cluster}/${claim.key}`),
+      address: this.deps.addresses.take(this.#inBook(planned)),
       bound: undefined,
       planned,
       followed: undefined,
@@ -220,7 +231,7 @@ export class Forwarder {
     const outside = await this.deps.outside;
     const entries: HostsEntry[] = keys.map((key) => {
       const { planned, address } = this.#slots.get(key)!;
-      const own = planned.pod === undefined ? planned.service : `${planned.pod}.${planned.service}`;
+      const own = ownName(planned.entry);
       const omit = [`${own}.${planned.namespace}`, own].filter((name) =>
         outside.reasonFor(name, planned.namespace) !== undefined
       );
@@ -230,13 +241,16 @@ export class Forwarder {
     this.#namesDue = false;
   }
 
-  async #release(keys: readonly string[]): Promise<void> {
+  async #release(slots: readonly Slot[]): Promise<void> {
     const heirs = new Set<string>();
-    await inBatches(keys, BIND_AT_ONCE, async (key) => {
-      const slot = this.#slots.get(key)!;
-      this.#slots.delete(key);
+    await inBatches(slots, BIND_AT_ONCE, async (slot) => {
+      const { key } = slot.claim;
+      // One that was replaced leaves the claim to its successor.
+      const replaced = this.#replaced.delete(slot) && this.#slots.has(key);
+      if (!replaced) this.#slots.delete(key);
       await slot.bound?.close();
-      this.deps.addresses.release(`${slot.claim.cluster}/${slot.claim.key}`);
+      this.deps.addresses.release(this.#inBook(slot.planned));
+      if (replaced) return;
       const heir = this.deps.claims.drop(slot.claim, this.deps.sessionId);
       if (heir !== undefined) heirs.add(heir);
     });
@@ -260,6 +274,11 @@ export class Forwarder {
         this.deps.log.error("Retry of blocked ports failed", { error: String(error) })
       );
     });
+  }
+
+  /** Under which key the address book has its address. */
+  #inBook({ key, aliasOf }: PlannedAddress): string {
+    return `${this.deps.clusterId}/${aliasOf ?? key}`;
   }
 
   #claim(key: string): Claim {

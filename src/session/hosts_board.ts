@@ -32,14 +32,20 @@ export class HostsBoard {
 }
 
 export class BoardResult {
+  /** By address. */
   readonly #names: ReadonlyMap<string, readonly string[]>;
 
   constructor(readonly result: HostsResult) {
     this.#names = new Map(result.lines.map((line) => [line.address, line.names]));
   }
 
-  namesOf(address: string): readonly string[] {
-    return this.#names.get(address) ?? [];
+  /** The names of one entry; those of another one that has the same address are not among them. */
+  namesOf(address: string, entry: Omit<HostsEntry, "address">): readonly string[] {
+    const own = ownName(entry);
+    const full = `${own}.${entry.namespace}`;
+    return (this.#names.get(address) ?? []).filter((name) =>
+      name === own || name === full || name.startsWith(`${full}.svc`)
+    );
   }
 
   get leftOut(): readonly LeftOutName[] {
@@ -47,22 +53,27 @@ export class BoardResult {
   }
 }
 
+/** `service` or `pod.service`: what a name begins with, and the bare name. */
+export function ownName({ service, pod }: Omit<HostsEntry, "address">): string {
+  return pod === undefined ? service : `${pod}.${service}`;
+}
+
 /**
- * One entry per address. Two sessions of one cluster share a service's
+ * One entry per Service and address. Two sessions of one cluster share a service's
  * address: the entry has the bare name if either wants it. A bare name that
  * two namespaces want goes to the session that was there first.
  */
 export function mergeEntries(
   sessions: readonly (readonly HostsEntry[])[],
 ): { entries: HostsEntry[]; leftOut: LeftOutName[] } {
-  const byAddress = new Map<string, HostsEntry>();
+  const merged = new Map<string, HostsEntry>();
   const bareAt = new Map<string, string>();
   const leftOut: LeftOutName[] = [];
   for (const entries of sessions) {
     for (const entry of entries) {
       let bare = entry.bare;
       if (bare) {
-        const name = entry.pod === undefined ? entry.service : `${entry.pod}.${entry.service}`;
+        const name = ownName(entry);
         const owner = bareAt.get(name);
         if (owner === undefined) bareAt.set(name, entry.address);
         else if (owner !== entry.address) {
@@ -70,14 +81,15 @@ export function mergeEntries(
           leftOut.push({ name, reason: "another session holds this name" });
         }
       }
-      const before = byAddress.get(entry.address);
+      const key = `${entry.address} ${ownName(entry)}.${entry.namespace}`;
+      const before = merged.get(key);
       const take = [...new Set([...(before?.take ?? []), ...(entry.take ?? [])])];
-      byAddress.set(entry.address, {
+      merged.set(key, {
         ...entry,
         bare: bare || (before?.bare ?? false),
         ...(take.length === 0 ? {} : { take }),
       });
     }
   }
-  return { entries: [...byAddress.values()], leftOut };
+  return { entries: [...merged.values()], leftOut };
 }

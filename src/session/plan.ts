@@ -22,6 +22,8 @@ export interface PlannedAddress {
   readonly namespace: string;
   readonly service: string;
   readonly pod: string | undefined;
+  /** The key of what this is another name of; then it has that one's address, and no ports. */
+  readonly aliasOf: string | undefined;
   readonly ports: readonly PlannedPort[];
   readonly affinitySeconds: number | undefined;
   readonly endpoints: readonly ServiceEndpoint[];
@@ -55,41 +57,65 @@ export interface Plan {
  * thousand costs the work of one.
  */
 export class Planner {
-  readonly #parts = new WeakMap<ClusterService, Plan>();
+  readonly #parts = new WeakMap<ClusterService, Part>();
 
   constructor(private readonly options: PlanOptions) {}
 
   plan(services: Iterable<ClusterService>): Plan {
-    const chosen = [...services].filter((service) => this.#part(service) !== NOTHING);
+    const all = [...services];
+    const chosen = all.filter((service) => this.#part(service) !== NOTHING);
     chosen.sort((a, b) => compare(a.namespace, b.namespace) || compare(a.name, b.name));
     const parts = chosen.map((service) => this.#part(service));
     const addresses = parts.flatMap((part) => part.addresses);
+    const aliases = planAliases(
+      parts.flatMap(({ alias }) => alias ?? []),
+      addresses,
+      all,
+      this.options,
+    );
     return {
       // Pods last: what a Service gets does not depend on its neighbours' pods.
       addresses: [
         ...addresses.filter(({ pod }) => pod === undefined),
         ...addresses.filter(({ pod }) => pod !== undefined),
+        ...aliases.addresses,
       ],
-      without: parts.flatMap((part) => part.without),
+      without: [...parts.flatMap((part) => part.without), ...aliases.without],
     };
   }
 
-  #part(service: ClusterService): Plan {
+  #part(service: ClusterService): Part {
     let part = this.#parts.get(service);
     if (part === undefined) this.#parts.set(service, part = planService(service, this.options));
     return part;
   }
 }
 
-const NOTHING: Plan = { addresses: [], without: [] };
+/** What one Service comes to by itself. */
+interface Part extends Plan {
+  /** Another name: what it comes to depends on the other one. */
+  readonly alias?: Alias;
+}
 
-/** What a session should look like for these services; sorted by namespace and name, pods last. */
+interface Alias {
+  readonly service: ClusterService;
+  readonly target: { readonly namespace: string; readonly service: string; readonly key: string };
+}
+
+const NOTHING: Part = { addresses: [], without: [] };
+
+/**
+ * What a session should look like for these services; sorted by namespace and
+ * name, first Services, then pods, then other names of both.
+ */
 export function planSession(services: Iterable<ClusterService>, options: PlanOptions): Plan {
   return new Planner(options).plan(services);
 }
 
-function planService(service: ClusterService, options: PlanOptions): Plan {
+function planService(service: ClusterService, options: PlanOptions): Part {
   if (!isChosen(service, options)) return NOTHING;
+  const target = targetOf(service, options);
+  if (target !== undefined) return { addresses: [], without: [], alias: { service, target } };
   const skipped = service.skippedPorts.map((port) =>
     `${port.port}/${port.protocol}: ${port.reason}`
   );
@@ -109,6 +135,55 @@ function planService(service: ClusterService, options: PlanOptions): Plan {
   return { addresses, without: [] };
 }
 
+/** What in the cluster an ExternalName Service leads to, as its DNS reads it. */
+function targetOf(
+  { externalName }: ClusterService,
+  { clusterDomain }: PlanOptions,
+): Alias["target"] | undefined {
+  const name = (externalName ?? "").toLowerCase().replace(/\.$/, "");
+  const ending = name.endsWith(`.svc.${clusterDomain}`) ? clusterDomain.length + 1 : 0;
+  const labels = name.slice(0, name.length - ending).split(".").reverse();
+  const [svc, namespace, service, pod, ...more] = labels;
+  if (svc !== "svc" || !namespace || !service || more.length > 0) return undefined;
+  const key = `${namespace}/${service}${pod === undefined ? "" : `/${pod}`}`;
+  return { namespace, service, key };
+}
+
+/** Other names lead where the one they stand for has its address; one hop, as chains are rare. */
+function planAliases(
+  aliases: readonly Alias[],
+  addresses: readonly PlannedAddress[],
+  services: readonly ClusterService[],
+  options: PlanOptions,
+): Plan {
+  if (aliases.length === 0) return NOTHING;
+  const byKey = new Map(addresses.map((address) => [address.key, address]));
+  const found: PlannedAddress[] = [];
+  const without: UnplannedService[] = [];
+  for (const { service, target } of aliases) {
+    const other = byKey.get(target.key);
+    if (other === undefined) {
+      const { namespace, name } = service;
+      const reason = whyNoTarget(target, services);
+      without.push({ namespace, service: name, reason, skipped: [] });
+    } else {
+      const entry = planned(service, options, undefined, other.endpoints, []);
+      found.push({ ...entry, aliasOf: target.key, ports: [] });
+    }
+  }
+  return { addresses: found, without };
+}
+
+function whyNoTarget(target: Alias["target"], services: readonly ClusterService[]): string {
+  const { namespace, service: name } = target;
+  const what = `It is another name of Service "${name}" in namespace "${namespace}"`;
+  const there = services.filter((service) => service.namespace === namespace);
+  if (there.length === 0) return `${what}, which is not part of this session: add -a ${namespace}`;
+  return there.some((service) => service.name === name)
+    ? `${what}, which has no tunnel here`
+    : `${what}, which is not among the Services of this session`;
+}
+
 function planned(
   service: ClusterService,
   options: PlanOptions,
@@ -122,6 +197,7 @@ function planned(
     namespace: service.namespace,
     service: service.name,
     pod,
+    aliasOf: undefined,
     ports: portsOf(service, pod, endpoints),
     affinitySeconds: service.affinitySeconds,
     endpoints,

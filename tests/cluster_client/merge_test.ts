@@ -112,6 +112,7 @@ Deno.test("mergeService() says why there is no tunnel", () => {
     mergeService(service({ ports: [{ name: "dns", port: 53, protocol: "UDP" }] }), []),
     mergeService(service({ ports: [], clusterIP: "None" }), []),
   ];
+  assert.equal(reasons[0]!.externalName, "api.example.com");
   assert.deepEqual(reasons.map(({ kind, reason }) => [kind, reason]), [
     ["none", 'It is an ExternalName for "api.example.com", which is outside the cluster'],
     ["none", "It has no selector and no endpoints"],

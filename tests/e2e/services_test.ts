@@ -287,3 +287,65 @@ e2e("edits of Services, and a StatefulSet up and down, are followed", async (sce
   await done("session", "close");
   assert.notEqual((await stream).code, 0, "closing the session ends it");
 }, { fixtures: shop });
+
+function externalName(name: string, to: string): Obj {
+  return service("shop", name, undefined, [], {
+    type: "ExternalName",
+    externalName: to,
+    clusterIP: null,
+  });
+}
+
+e2e("an ExternalName for a Service of the cluster is another name of it", async (scene) => {
+  const { box, cluster: { control }, done } = scene;
+  const opened = await done("teleport", "ns", "shop", "-a", "data");
+  assert.match(opened.stdout, /3 services of shop, data, 2 ports/);
+  assert.match(
+    opened.stdout + opened.stderr,
+    /shop\/away has no tunnel: It is another name of Service "web" in namespace "far", .*add -a far/,
+  );
+  const db = await addressOf(box, "db.data");
+  for (const name of ["store", "store.shop", "store.shop.svc.cluster.local"]) {
+    assert.equal(await addressOf(box, name), db);
+    assert.match(await get(box, `http://${name}/`), /^Hello from db-/);
+  }
+  const details = (await done("session", "list", "--details")).stdout;
+  assert.match(details, /^127\.\S+ +shop\/store +as data\/db +1 +- +store\.shop .* store$/m);
+  assert.match(details, /^127\.\S+ +data\/db +80 +1 .* db\.data \S+ \S+$/m);
+
+  // What it stands for goes and comes back.
+  await control.remove({ resource: "services", namespace: "data", name: "db" });
+  await until("no name here", async () => await addressOf(box, "store.shop") === undefined);
+  assert.match((await serviceInfo(scene, "store"))!.reason!, /"db" in namespace "data"/);
+  await control.apply({
+    objects: [service("data", "db", "db", [{ port: 80, targetPort: 8080 }])],
+  });
+  await untilAnswer(box, "http://store.shop/", /^Hello from db-/);
+  assert.equal(await addressOf(box, "store.shop"), await addressOf(box, "db.data"));
+
+  // It stands for another one.
+  await control.apply({ objects: [externalName("store", "web.shop.svc.cluster.local")] });
+  await untilAnswer(box, "http://store.shop/", /^Hello from web-/);
+  assert.equal(await addressOf(box, "store.shop"), await addressOf(box, "web.shop"));
+
+  // It becomes a Service of its own, then another name again.
+  await control.remove({ resource: "services", namespace: "shop", name: "store" });
+  await control.apply({
+    objects: [service("shop", "store", "web", [{ port: 81, targetPort: 8080 }])],
+  });
+  await untilAnswer(box, "http://store.shop:81/", /^Hello from web-/);
+  assert.notEqual(await addressOf(box, "store.shop"), await addressOf(box, "web.shop"));
+  await control.remove({ resource: "services", namespace: "shop", name: "store" });
+  await control.apply({ objects: [externalName("store", "db.data.svc")] });
+  await untilAnswer(box, "http://store.shop/", /^Hello from db-/);
+  await done("session", "close");
+}, {
+  fixtures: [
+    deployment("shop", "web", { programs: ["http=8080"], ports: { http: 8080 } }),
+    service("shop", "web", "web", [{ port: 80, targetPort: 8080 }]),
+    deployment("data", "db", { programs: ["http=8080"], ports: { http: 8080 } }),
+    service("data", "db", "db", [{ port: 80, targetPort: 8080 }]),
+    externalName("store", "DB.data.svc.cluster.local."),
+    externalName("away", "web.far.svc.cluster.local"),
+  ],
+});

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { HostsEntry } from "../../src/model/hosts.ts";
+import { composeBlock } from "../../src/hosts/names.ts";
 import { Claims } from "../../src/session/claims.ts";
-import { mergeEntries } from "../../src/session/hosts_board.ts";
+import { HostsBoard, mergeEntries } from "../../src/session/hosts_board.ts";
 
 function entry(address: string, service: string, namespace: string, bare: boolean): HostsEntry {
   return { address, service, namespace, domain: "cluster.local", bare };
@@ -38,6 +39,32 @@ Deno.test("mergeEntries tells the bare names of a Service and its pods apart", (
   const merged = mergeEntries([all, [pod("127.1.31.9", "db-1")]]);
   assert.deepEqual(merged.entries.map((e) => e.bare), [true, true, true, false]);
   assert.deepEqual(merged.leftOut.map((l) => l.name), ["db-1.db"]);
+});
+
+Deno.test("HostsBoard keeps the names of two Services with one address apart", async () => {
+  const board = new HostsBoard({
+    apply: (entries) =>
+      Promise.resolve({
+        ...composeBlock(entries, { names: new Map(), addresses: new Map() }, "host"),
+        changed: true,
+      }),
+  });
+  const db = entry("127.1.31.1", "db", "data", false);
+  const alias = entry("127.1.31.1", "store", "shop", true);
+  const result = await board.put("one", [db, alias]);
+  assert.equal(result.result.lines.length, 1);
+  assert.deepEqual(result.namesOf("127.1.31.1", db), [
+    "db.data",
+    "db.data.svc",
+    "db.data.svc.cluster.local",
+  ]);
+  assert.deepEqual(result.namesOf("127.1.31.1", alias), [
+    "store.shop",
+    "store.shop.svc",
+    "store.shop.svc.cluster.local",
+    "store",
+  ]);
+  assert.deepEqual(result.leftOut, []);
 });
 
 Deno.test("Claims hands a service to the session that waited for it", () => {

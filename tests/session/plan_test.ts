@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { ClusterService, ServiceEndpoint } from "../../src/model/service.ts";
-import { matchesGlob, type PlanOptions, planSession } from "../../src/session/plan.ts";
+import { matchesGlob, Planner, type PlanOptions, planSession } from "../../src/session/plan.ts";
+import { Claims } from "../../src/session/claims.ts";
+import { refuseCollision } from "../../src/session/refusals.ts";
 import { OPTIONS } from "./plan_options.ts";
 
 function endpoint(
@@ -106,6 +108,89 @@ Deno.test("planSession names services without a tunnel, with the reason", () => 
     ["udp", "it has no TCP port"],
   ]);
   assert.deepEqual(plan.without[1]!.skipped, ["53/UDP: not TCP"]);
+});
+
+function externalName(name: string, to: string, more: Partial<ClusterService> = {}) {
+  return service(name, {
+    kind: "none",
+    reason: "outside",
+    externalName: to,
+    ports: [],
+    endpoints: [],
+    ...more,
+  });
+}
+
+// CoreDNS answers with a CNAME and goes on with it inside its zone (plugin/backend_lookup.go).
+Deno.test("planSession leads an ExternalName for a service of the cluster to that one's address", () => {
+  const db = service("db", {
+    namespace: "data",
+    endpoints: [endpoint("db-0", { http: 8080 }, "db-0")],
+  });
+  const plan = planSession([
+    externalName("a", "db.data.svc"),
+    externalName("b", "DB.Data.svc.Cluster.Local."),
+    externalName("c", "db-0.db.data.svc.cluster.local"),
+    db,
+  ], OPTIONS);
+  assert.deepEqual(plan.without, []);
+  assert.deepEqual(plan.addresses.map((a) => [a.key, a.aliasOf]), [
+    ["data/db", undefined],
+    ["data/db/db-0", undefined],
+    ["shop/a", "data/db"],
+    ["shop/b", "data/db"],
+    ["shop/c", "data/db/db-0"],
+  ]);
+  const { ports, endpoints, entry } = plan.addresses[2]!;
+  assert.deepEqual(ports, []);
+  assert.equal(endpoints.length, 1);
+  assert.deepEqual([entry.service, entry.namespace, entry.bare], ["a", "shop", true]);
+});
+
+Deno.test("planSession says of an ExternalName for a service of the cluster why it leads nowhere", () => {
+  const all = [
+    externalName("away", "db.data.svc.cluster.local"),
+    externalName("missing", "nobody.shop.svc"),
+    externalName("chain", "away.shop.svc"),
+    externalName("self", "self.shop.svc"),
+    externalName("left", "web.shop.svc"),
+    externalName("other", "db.data.svc.elsewhere.local"),
+    externalName("outside", "www.example.com"),
+    service("web"),
+  ];
+  const plan = planSession(all, { ...OPTIONS, exclude: ["web"] });
+  assert.deepEqual(plan.addresses, []);
+  const of = (name: string, namespace: string) =>
+    `It is another name of Service "${name}" in namespace "${namespace}", which `;
+  assert.deepEqual(Object.fromEntries(plan.without.map((s) => [s.service, s.reason])), {
+    away: `${of("db", "data")}is not part of this session: add -a data`,
+    missing: `${of("nobody", "shop")}is not among the Services of this session`,
+    chain: `${of("away", "shop")}has no tunnel here`,
+    self: `${of("self", "shop")}has no tunnel here`,
+    left: `${of("web", "shop")}has no tunnel here`,
+    other: "outside",
+    outside: "outside",
+  });
+  assert.deepEqual(planSession(all, { ...OPTIONS, only: ["left"] }).without.length, 1);
+});
+
+Deno.test("refuseCollision counts an ExternalName for a service of the cluster, too", () => {
+  const claims = new Claims();
+  claims.take({ cluster: "first", key: "shop/alias", domain: "" }, "one");
+  const services = [externalName("alias", "web.shop.svc"), service("web")];
+  const open = (cluster: string) => () => refuseCollision(services, OPTIONS, cluster, claims);
+  open("first")();
+  assert.throws(open("second"), /"alias\.shop" already leads into another cluster/);
+});
+
+Deno.test("planSession follows the service that an ExternalName leads to", () => {
+  const planner = new Planner(OPTIONS);
+  const alias = externalName("alias", "web.shop.svc");
+  const keys = (...services: ClusterService[]) =>
+    planner.plan(services).addresses.map((a) => a.key);
+  assert.deepEqual(keys(alias), []);
+  assert.deepEqual(keys(alias, service("web")), ["shop/web", "shop/alias"]);
+  assert.deepEqual(keys(alias, service("web", { kind: "none" })), []);
 });
 
 Deno.test("planSession obeys --only and --exclude, by name, glob and namespace", () => {

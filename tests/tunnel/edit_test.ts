@@ -18,6 +18,7 @@ function planned(
     namespace: "default",
     service: "web",
     pod: undefined,
+    aliasOf: undefined,
     ports: [{ port, name, appProtocol: undefined }],
     affinitySeconds: more.affinitySeconds,
     endpoints: ["a", "b"].map((pod) => endpoint(pod, { ports: { [name]: more.target ?? 8081 } })),

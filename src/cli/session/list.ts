@@ -81,9 +81,9 @@ export function serviceTable(services: readonly ServiceInfo[], now: number): str
     rows.push([
       service.address ?? "-",
       `${service.namespace}/${name}`,
-      service.ports.map(portText).join(",") || "-",
+      portsText(service),
       String(service.readyPods),
-      service.address === undefined ? "-" : traffic,
+      service.ports.length === 0 ? "-" : traffic,
       service.reason ?? service.names.join(" "),
     ].map(plain));
   }
@@ -113,6 +113,12 @@ export function troubleLines(services: readonly ServiceInfo[], now: number): str
       return plain(`  ! ${name} failed ${when}: ${failure.reason}${hint}`);
     })
   );
+}
+
+/** The ports, each counted once: another name of a Service has that one's. */
+function portsText({ ports, aliasOf }: ServiceInfo): string {
+  if (aliasOf !== undefined) return `as ${aliasOf}`;
+  return ports.map(portText).join(",") || "-";
 }
 
 function portText(port: PortInfo): string {

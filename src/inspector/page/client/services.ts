@@ -217,6 +217,9 @@ export class ServicesPane {
       "div",
       "inside",
       service.reason === undefined ? undefined : el("p", "reason", service.reason),
+      service.aliasOf === undefined
+        ? undefined
+        : el("p", "reason", `Another name of ${service.aliasOf}, which has the ports`),
       service.names.length === 0 ? undefined : el(
         "ul",
         "names",
@@ -250,7 +253,7 @@ export class ServicesPane {
       service.skipped.length === 0
         ? undefined
         : el("p", "reason", `Not forwarded: ${service.skipped.join("; ")}`),
-      service.address === undefined ? undefined : button(
+      service.address === undefined || service.aliasOf !== undefined ? undefined : button(
         "Only its requests",
         () => this.#actions.filterRequests(`${service.namespace}/${service.name}`),
         { class: "small" },
