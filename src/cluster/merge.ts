@@ -5,11 +5,19 @@ import type { ServiceSpec, SpecPort } from "./service_spec.ts";
 /**
  * What a session can do with a Service: pure, and the same whatever the order
  * of the slices. One endpoint per pod, merged over its slices (several address
- * families, several sets of ports).
+ * families, several sets of ports). `portsOfPods`: what else is known of the
+ * pods of one without TCP ports (`needsPortsOfPods`), by uid.
  */
-export function mergeService(spec: ServiceSpec, slices: readonly Slice[]): ClusterService {
-  const tcp = spec.ports.filter((port) => port.protocol === "TCP");
+export function mergeService(
+  spec: ServiceSpec,
+  slices: readonly Slice[],
+  portsOfPods: ReadonlyMap<string, ReadonlySet<number>> = new Map(),
+): ClusterService {
   const headless = spec.clusterIP === "None";
+  const portless = needsPortsOfPods(spec);
+  const found = mergeEndpoints(tcpPorts(spec), slices);
+  const endpoints = portless ? found.map((endpoint) => withPorts(endpoint, portsOfPods)) : found;
+  const tcp = portless ? portsOfAll(endpoints) : tcpPorts(spec);
   const base = {
     namespace: spec.namespace,
     name: spec.name,
@@ -24,7 +32,6 @@ export function mergeService(spec: ServiceSpec, slices: readonly Slice[]): Clust
     ...(spec.affinitySeconds === undefined ? {} : { affinitySeconds: spec.affinitySeconds }),
     publishNotReadyAddresses: spec.publishNotReadyAddresses,
   };
-  const endpoints = mergeEndpoints(tcp, slices);
   const reason = whyNone(spec, tcp, slices, endpoints);
   if (reason !== undefined) {
     return { ...base, kind: "none", reason, ports: tcp.map(servicePort), endpoints: [] };
@@ -46,18 +53,53 @@ function whyNone(
   if (spec.type === "ExternalName") {
     return `It is an ExternalName for "${spec.externalName}", which is outside the cluster`;
   }
-  if (spec.ports.length === 0) return "It has no ports";
-  if (tcp.length === 0) {
+  if (tcp.length === 0 && !needsPortsOfPods(spec)) {
+    if (spec.ports.length === 0) return "It has no ports";
     const kinds = [...new Set(spec.ports.map((port) => port.protocol))].join(" and ");
     return `It has only ${kinds} ports, which a port-forward cannot carry`;
   }
-  if (spec.selector || endpoints.length > 0) return undefined;
+  if (spec.selector || endpoints.length > 0) {
+    return tcp.length > 0
+      ? undefined
+      : "It is a headless Service without TCP ports, and no other Service tells which ports its pods listen on";
+  }
   const addresses = [
     ...new Set(slices.flatMap((slice) => slice.endpoints.map((endpoint) => endpoint.address))),
   ].sort();
   if (addresses.length === 0) return "It has no selector and no endpoints";
   const shown = addresses.slice(0, 3).join(", ") + (addresses.length > 3 ? ", ..." : "");
   return `It has no selector and its endpoints (${shown}) name no pod (no targetRef), which a port-forward needs`;
+}
+
+/**
+ * A headless Service may have no ports at all, or only UDP ones. In the cluster
+ * its name leads to the pods, so whatever they listen on is reached by it.
+ */
+export function needsPortsOfPods(spec: ServiceSpec): boolean {
+  return spec.type !== "ExternalName" && spec.clusterIP === "None" && tcpPorts(spec).length === 0;
+}
+
+function tcpPorts(spec: ServiceSpec): SpecPort[] {
+  return spec.ports.filter((port) => port.protocol === "TCP");
+}
+
+function withPorts(
+  endpoint: ServiceEndpoint,
+  portsOfPods: ReadonlyMap<string, ReadonlySet<number>>,
+): ServiceEndpoint {
+  const numbers = [...portsOfPods.get(endpoint.podUid) ?? []].sort((a, b) => a - b);
+  return { ...endpoint, ports: Object.fromEntries(numbers.map((port) => [`${port}`, port])) };
+}
+
+/** One for each number, which is its name as well. */
+function portsOfAll(endpoints: readonly ServiceEndpoint[]): SpecPort[] {
+  const numbers = new Set(endpoints.flatMap((endpoint) => Object.values(endpoint.ports)));
+  return [...numbers].sort((a, b) => a - b).map((port) => ({
+    name: `${port}`,
+    port,
+    protocol: "TCP",
+    targetPort: port,
+  }));
 }
 
 function mergeEndpoints(

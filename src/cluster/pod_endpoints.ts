@@ -16,19 +16,22 @@ export interface PodSpec {
   readonly subdomain: string;
   /** Named TCP container ports. */
   readonly namedPorts: Readonly<Record<string, number>>;
+  /** All TCP container ports. */
+  readonly ports: readonly number[];
 }
 
 export function pickPod(object: RawObject): PodSpec {
   const { metadata, spec = {}, status = {} } = object;
   const namedPorts: Record<string, number> = {};
+  const ports: number[] = [];
   // Sidecars are init containers that restart; their ports count, last.
   const sidecars = (spec.initContainers ?? [])
     .filter((container: RawObject) => container.restartPolicy === "Always");
   for (const container of [...(spec.containers ?? []), ...sidecars]) {
     for (const port of container.ports ?? []) {
-      if (port.name && (port.protocol ?? "TCP") === "TCP") {
-        namedPorts[port.name] ??= port.containerPort;
-      }
+      if ((port.protocol ?? "TCP") !== "TCP") continue;
+      ports.push(port.containerPort);
+      if (port.name) namedPorts[port.name] ??= port.containerPort;
     }
   }
   return {
@@ -44,6 +47,7 @@ export function pickPod(object: RawObject): PodSpec {
     hostname: spec.hostname ?? "",
     subdomain: spec.subdomain ?? "",
     namedPorts,
+    ports,
   };
 }
 

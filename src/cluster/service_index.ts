@@ -1,6 +1,6 @@
 import { type ClusterService, serviceKey } from "../model/service.ts";
 import type { Slice } from "./endpoint_slice.ts";
-import { mergeService } from "./merge.ts";
+import { mergeService, needsPortsOfPods } from "./merge.ts";
 import { type PodSpec, slicesOfPods } from "./pod_endpoints.ts";
 import type { ServiceSpec } from "./service_spec.ts";
 
@@ -17,6 +17,8 @@ export class ServiceIndex {
   readonly #pods = new Map<string, Map<string, PodSpec>>();
   /** Service keys by namespace and first selector pair, to find those a pod may belong to. */
   readonly #bySelector = new Map<string, Set<string>>();
+  /** Keys of Services that follow what other Services say of their pods, by namespace. */
+  readonly #portless = new Map<string, Set<string>>();
   readonly #dirty = new Set<string>();
   readonly #services = new Map<string, ClusterService>();
   /** How many slices or pods name a pod. */
@@ -42,6 +44,7 @@ export class ServiceIndex {
     } else {
       this.#specs.delete(key);
     }
+    this.#setPortless(key, now !== undefined && needsPortsOfPods(now));
     this.#dirty.add(key);
   }
 
@@ -55,6 +58,7 @@ export class ServiceIndex {
       if (slice === now) slices.set(sliceKey, now);
       else slices.delete(sliceKey);
       if (slices.size === 0) this.#slices.delete(key);
+      for (const portless of this.#portless.get(slice.namespace) ?? []) this.#dirty.add(portless);
     }
     this.#count(now, 1);
     this.#count(before, -1);
@@ -91,7 +95,7 @@ export class ServiceIndex {
         changed = this.#services.delete(key) || changed;
         continue;
       }
-      const now = mergeService(spec, this.#slicesOf(key, spec));
+      const now = mergeService(spec, this.#slicesOf(key, spec), this.#portsOfPods(spec));
       if (before && JSON.stringify(before) === JSON.stringify(now)) continue;
       this.#services.set(key, now);
       changed = true;
@@ -108,6 +112,39 @@ export class ServiceIndex {
     const slices = [...this.#slices.get(key)?.values() ?? []];
     const pods = this.#pods.get(selectorKey(spec));
     return pods ? [...slices, ...slicesOfPods(spec, pods.values())] : slices;
+  }
+
+  #setPortless(key: string, portless: boolean): void {
+    const namespace = key.slice(0, key.indexOf("/"));
+    const keys = this.#portless.get(namespace) ?? new Set();
+    if (portless) keys.add(key);
+    else keys.delete(key);
+    if (keys.size > 0) this.#portless.set(namespace, keys);
+    else this.#portless.delete(namespace);
+  }
+
+  /** Pod port numbers by uid, as all slices of the namespace and the pods themselves tell them. */
+  #portsOfPods(spec: ServiceSpec): ReadonlyMap<string, ReadonlySet<number>> {
+    const found = new Map<string, Set<number>>();
+    if (!needsPortsOfPods(spec)) return found;
+    const add = (uid: string, port: number) => {
+      const ports = found.get(uid);
+      if (ports) ports.add(port);
+      else found.set(uid, new Set([port]));
+    };
+    for (const [key, slices] of this.#slices) {
+      if (!key.startsWith(`${spec.namespace}/`)) continue;
+      for (const { ports, endpoints } of slices.values()) {
+        for (const { port } of ports) {
+          if (port === undefined) continue;
+          for (const { pod } of endpoints) if (pod) add(pod.uid, port);
+        }
+      }
+    }
+    for (const { uid, ports } of this.#pods.get(selectorKey(spec))?.values() ?? []) {
+      for (const port of ports) add(uid, port);
+    }
+    return found;
   }
 
   #count(slice: Slice | undefined, by: number): void {

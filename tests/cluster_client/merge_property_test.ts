@@ -65,6 +65,7 @@ const pod: fc.Arbitrary<PodSpec> = fc.record({
   alive: fc.boolean(),
   hostname: fc.constantFrom("", "h0"),
   subdomain: fc.constantFrom("", "a"),
+  ports: fc.subarray([8080, 9090]),
   namedPorts: fc.constantFrom<Record<string, number>>({}, { http: 8080 }, { http: 9090, grpc: 1 }),
 });
 

@@ -111,6 +111,8 @@ Deno.test("mergeService() says why there is no tunnel", () => {
     ]),
     mergeService(service({ ports: [{ name: "dns", port: 53, protocol: "UDP" }] }), []),
     mergeService(service({ ports: [], clusterIP: "None" }), []),
+    mergeService(service({ ports: [] }), []),
+    mergeService(service({ ports: [], clusterIP: "None", selector: undefined }), []),
   ];
   assert.equal(reasons[0]!.externalName, "api.example.com");
   assert.deepEqual(reasons.map(({ kind, reason }) => [kind, reason]), [
@@ -121,7 +123,12 @@ Deno.test("mergeService() says why there is no tunnel", () => {
       "It has no selector and its endpoints (192.0.2.5) name no pod (no targetRef), which a port-forward needs",
     ],
     ["none", "It has only UDP ports, which a port-forward cannot carry"],
+    [
+      "none",
+      "It is a headless Service without TCP ports, and no other Service tells which ports its pods listen on",
+    ],
     ["none", "It has no ports"],
+    ["none", "It has no selector and no endpoints"],
   ]);
 });
 

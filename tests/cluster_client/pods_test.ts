@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
-import { pickSlice } from "../../src/cluster/endpoint_slice.ts";
+import { pickSlice, type Slice } from "../../src/cluster/endpoint_slice.ts";
+import { pickPod } from "../../src/cluster/pod_endpoints.ts";
 import { ServiceIndex } from "../../src/cluster/service_index.ts";
+import { pickService } from "../../src/cluster/service_spec.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { PODS, type Raw, SERVICES, SLICES, TestApi } from "./api_server.ts";
@@ -8,13 +10,13 @@ import { until } from "../until.ts";
 
 const namespace = "sample-project";
 
-function slice(name: string, ready: Record<string, boolean>): Raw {
+function slice(name: string, ready: Record<string, boolean>, of = "a"): Raw {
   return {
     metadata: {
       namespace,
       name,
       resourceVersion: "1",
-      labels: { "kubernetes.io/service-name": "a" },
+      labels: { "kubernetes.io/service-name": of },
     },
     ports: [{ name: "", port: 8080 }],
     endpoints: Object.entries(ready).map(([uid, ready]) => ({
@@ -77,6 +79,63 @@ Deno.test("ServiceIndex tells each pod that is named anew, and none that was nam
   index.setSlice("1", make("p", "q"), make("p", "q", "r"));
   index.setSlice("1", make("p", "q", "r"), make("p", "q"));
   assert.deepEqual(index.flush(), { changed: false, podsGone: [], podsNamed: [] });
+});
+
+/** As in the Kubernetes documentation, "Job with Pod-to-Pod Communication". */
+const portless = pickService({
+  metadata: { namespace, name: "a", uid: "a" },
+  spec: { clusterIP: "None", selector: { app: "a" }, ports: [{ port: 53, protocol: "UDP" }] },
+});
+
+Deno.test("ServiceIndex takes the ports of a headless Service without any from others of its pods", () => {
+  const index = new ServiceIndex();
+  const found = () => {
+    index.flush();
+    const { kind, ports, endpoints } = index.services.get(`${namespace}/a`)!;
+    return [kind, ports.map(({ port }) => port), endpoints.map((one) => Object.values(one.ports))];
+  };
+  index.setService(undefined, portless);
+  // The controller lists the pods without ports.
+  const bare = { ...pickSlice(slice("a-x", { one: true, two: true })), ports: [] };
+  index.setSlice("a-x", undefined, bare);
+  assert.deepEqual(found(), ["none", [], []]);
+  assert.match(index.services.get(`${namespace}/a`)!.reason!, /no other Service tells/);
+  const other = (port: number, ...pods: string[]): Slice => ({
+    ...pickSlice(slice("b-x", Object.fromEntries(pods.map((pod) => [pod, true])), "b")),
+    ports: [{ name: "http", port }],
+  });
+  index.setSlice("b-x", undefined, other(8080, "one", "three"));
+  assert.deepEqual(found(), ["headless", [8080], [[8080], []]]);
+  index.setSlice("c-x", undefined, other(9090, "one", "two"));
+  assert.deepEqual(found(), ["headless", [8080, 9090], [[8080, 9090], [9090]]]);
+  index.setSlice("b-x", other(8080, "one", "three"), undefined);
+  assert.deepEqual(found(), ["headless", [9090], [[9090], [9090]]]);
+  // Of another namespace: no business of this one.
+  index.setSlice("c-x", other(9090, "one", "two"), undefined);
+  index.setSlice("d-x", undefined, { ...other(7070, "one"), namespace: "elsewhere" });
+  assert.deepEqual(found(), ["none", [], []]);
+});
+
+Deno.test("ServiceIndex takes the ports of a headless Service without any from its Pods, where it has those", () => {
+  const index = new ServiceIndex();
+  index.setService(undefined, portless);
+  index.setPod(
+    undefined,
+    pickPod({
+      metadata: { namespace, name: "one", uid: "one", labels: { app: "a" } },
+      spec: {
+        hostname: "one",
+        subdomain: "a",
+        containers: [{ ports: [{ containerPort: 8080 }, { containerPort: 53, protocol: "UDP" }] }],
+      },
+      status: { podIP: "10.1.0.1", phase: "Running" },
+    }),
+  );
+  index.flush();
+  const { kind, ports, endpoints } = index.services.get(`${namespace}/a`)!;
+  assert.equal(kind, "headless");
+  assert.deepEqual(ports, [{ name: "8080", port: 8080 }]);
+  assert.deepEqual(endpoints.map((one) => [one.hostname, one.ports]), [["one", { 8080: 8080 }]]);
 });
 
 Deno.test("pickSlice() tells pods apart that have no uid, as in slices written by hand", () => {

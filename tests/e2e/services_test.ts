@@ -50,6 +50,12 @@ const zoo: Obj[] = [
   // An ordinary Service that a StatefulSet names: its pods have names all the same.
   statefulSet(ns, "kv", "kv", { programs: ["http=8080"], ports: { http: 8080 }, replicas: 2 }),
   service(ns, "kv", "kv", [{ name: "http", port: 80, targetPort: 8080 }]),
+  // Headless without ports: another Service tells that the pods listen on 8080, or none does.
+  statefulSet(ns, "peer", "peers", { programs: ["http=8080"], ports: { http: 8080 }, replicas: 2 }),
+  service(ns, "peers", "peer", [], { clusterIP: "None" }),
+  service(ns, "front", "peer", [{ port: 80, targetPort: 8080 }]),
+  deployment(ns, "hidden", { programs: ["http=8080"], ports: { http: 8080 } }),
+  service(ns, "alone", "hidden", [], { clusterIP: "None" }),
   // Unready pods: published by one Service, held by the other.
   deployment(ns, "late", {
     programs: ["http=8080"],
@@ -159,12 +165,16 @@ e2e("every kind of Service is reached, or named with the reason", async (scene) 
     assert.match(await get(box, url), /^Hello from kv-1/);
   }
 
+  assert.match(await get(box, "http://peers.zoo:8080/"), /^Hello from peer-[01]/);
+  assert.match(await get(box, "http://peer-1.peers:8080/"), /^Hello from peer-1/);
+
   const details = (await done("session", "list", "--details")).stdout;
   for (
     const [name, reason] of [
       ["elsewhere", /ExternalName for "db\.example\.com"/],
       ["outside", /no selector and its endpoints \(192\.0\.2\.7\) name no pod \(no targetRef\)/],
       ["datagrams", /only UDP ports/],
+      ["alone", /no other Service tells which ports/],
     ] as const
   ) {
     assert.equal(await addressOf(box, `${name}.zoo`), undefined, `${name} has no name here`);
