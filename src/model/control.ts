@@ -130,7 +130,7 @@ export interface EnvFileInfo {
 export interface ServiceInfo {
   readonly namespace: string;
   readonly name: string;
-  /** Set for an addressed pod of a Service. */
+  /** Set for an addressed pod of a headless Service. */
   readonly pod?: string;
   /** `namespace/service[/pod]`: an ExternalName for that, with its address and no ports of its own. */
   readonly aliasOf?: string;

@@ -16,7 +16,7 @@ export interface HostsEntry {
    * second cluster with the same services can live beside the first.
    */
   readonly qualifiedOnly?: boolean;
-  /** Set for the addressed pod of a Service: names are `pod.service.namespace...`. */
+  /** Set for the addressed pod of a headless Service: names are `pod.service.namespace...`. */
   readonly pod?: string;
   /** Also the bare name, `service` or `pod.service` (the session's own namespace). */
   readonly bare: boolean;

@@ -4,10 +4,9 @@ export interface ClusterService {
   readonly name: string;
   readonly uid: string;
   /**
-   * `tunnel`: one address for the Service, connections spread over its pods;
-   * besides, each endpoint with a hostname gets `hostname.service.namespace`
-   * and an address of its own.
-   * `headless`: the same, and the pods' port numbers count, too.
+   * `tunnel`: one address for the Service, connections spread over its pods.
+   * `headless`: the same for the service name, and besides each endpoint with
+   * a hostname gets `hostname.service.namespace` and an address of its own.
    * `none`: no tunnel is possible, `reason` says why.
    */
   readonly kind: "tunnel" | "headless" | "none";
@@ -44,7 +43,7 @@ export interface ServiceEndpoint {
   readonly podNamespace: string;
   readonly podName: string;
   readonly podUid: string;
-  /** Set for pods that have a DNS name of their own, whatever the Service's kind. */
+  /** Set for pods of a headless Service that have a DNS name of their own. */
   readonly hostname?: string;
   readonly ready: boolean;
   readonly serving: boolean;

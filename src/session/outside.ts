@@ -68,9 +68,7 @@ export async function outsideNames(
     const bare = all.filter((service) =>
       options.bareNames && service.namespace === options.ownNamespace
     );
-    const abovePods = bare.filter((service) =>
-      service.kind === "headless" || hostnamesOf(service).length > 0
-    );
+    const abovePods = bare.filter((service) => service.kind === "headless");
     const endings = new Set([...namespaces, ...abovePods.map((service) => service.name)]);
     await eachOf([...endings], until, async (ending) => {
       if (await lookup(`${ending}.`, "NS", until) !== undefined) publicOnes.add(ending);

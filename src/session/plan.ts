@@ -15,7 +15,7 @@ export interface PlanOptions {
   readonly take: readonly string[];
 }
 
-/** One address to come: a Service, or a pod of one that has a name of its own. */
+/** One address to come: a Service, or a pod of a headless one that has a name of its own. */
 export interface PlannedAddress {
   /** `namespace/service` or `namespace/service/pod`. */
   readonly key: string;
@@ -129,8 +129,10 @@ function planService(service: ClusterService, options: PlanOptions): Part {
     return { addresses: [], without: [{ namespace, service: name, reason, skipped }] };
   }
   const addresses = [planned(service, options, undefined, service.endpoints, skipped)];
-  for (const [hostname, endpoints] of byHostname(service.endpoints)) {
-    addresses.push(planned(service, options, hostname, endpoints, []));
+  if (service.kind === "headless") {
+    for (const [hostname, endpoints] of byHostname(service.endpoints)) {
+      addresses.push(planned(service, options, hostname, endpoints, []));
+    }
   }
   return { addresses, without: [] };
 }
@@ -198,7 +200,7 @@ function planned(
     service: service.name,
     pod,
     aliasOf: undefined,
-    ports: portsOf(service, pod, endpoints),
+    ports: portsOf(service, endpoints),
     affinitySeconds: service.affinitySeconds,
     endpoints,
     skipped,
@@ -217,21 +219,16 @@ function planned(
 
 /**
  * The ports to listen on. A headless Service has no virtual IP in the cluster:
- * its name leads to the pods themselves, as a pod's own name always does, so
- * programs there use the pods' port numbers. Those are added to the Service's
- * own, where they differ.
+ * its name leads to the pods themselves, so programs there use the pods' port
+ * numbers. Those are added to the Service's own, where they differ.
  */
-function portsOf(
-  service: ClusterService,
-  pod: string | undefined,
-  endpoints: readonly ServiceEndpoint[],
-): PlannedPort[] {
+function portsOf(service: ClusterService, endpoints: readonly ServiceEndpoint[]): PlannedPort[] {
   const ports: PlannedPort[] = service.ports.map((port) => ({
     port: port.port,
     name: port.name,
     appProtocol: port.appProtocol,
   }));
-  if (service.kind !== "headless" && pod === undefined) return ports;
+  if (service.kind !== "headless") return ports;
   const taken = new Set(ports.map((port) => port.port));
   for (const port of service.ports) {
     for (const endpoint of endpoints) {

@@ -47,9 +47,6 @@ const zoo: Obj[] = [
     replicas: 2,
   }),
   service(ns, "db", "db", [{ name: "http", port: 80, targetPort: 8080 }], { clusterIP: "None" }),
-  // An ordinary Service that a StatefulSet names: its pods have names all the same.
-  statefulSet(ns, "kv", "kv", { programs: ["http=8080"], ports: { http: 8080 }, replicas: 2 }),
-  service(ns, "kv", "kv", [{ name: "http", port: 80, targetPort: 8080 }]),
   // Headless without ports: another Service tells that the pods listen on 8080, or none does.
   statefulSet(ns, "peer", "peers", { programs: ["http=8080"], ports: { http: 8080 }, replicas: 2 }),
   service(ns, "peers", "peer", [], { clusterIP: "None" }),
@@ -159,11 +156,6 @@ e2e("every kind of Service is reached, or named with the reason", async (scene) 
   const addresses = await Promise.all(["db.zoo", "db-0.db.zoo", "db-1.db.zoo"]
     .map((name) => addressOf(box, name)));
   assert.equal(new Set(addresses).size, 3, "each has an address of its own");
-
-  assert.match(await get(box, "http://kv/"), /^Hello from kv-[01]/);
-  for (const url of ["http://kv-1.kv/", "http://kv-1.kv.zoo.svc:8080/"]) {
-    assert.match(await get(box, url), /^Hello from kv-1/);
-  }
 
   assert.match(await get(box, "http://peers.zoo:8080/"), /^Hello from peer-[01]/);
   assert.match(await get(box, "http://peer-1.peers:8080/"), /^Hello from peer-1/);

@@ -71,30 +71,18 @@ Deno.test("planSession addresses the pods of a headless service that have a name
   assert.deepEqual(plan.addresses.map((a) => a.entry.bare), [true, true, true]);
 });
 
-// A StatefulSet may name such a Service; CoreDNS then answers for its pods (findServices in
-// plugin/kubernetes/kubernetes.go: `svc.Headless() || r.endpoint != ""`).
-Deno.test("planSession addresses the pods of an ordinary service that have a name, after all services", () => {
+// CoreDNS would answer for them: docs/decisions/0150-pods-with-a-name.md.
+Deno.test("planSession gives pods addresses after all services, and none behind an ordinary one", () => {
   const plan = planSession([
     service("db", {
-      endpoints: [
-        endpoint("db-1", { http: 8080 }, "db-1"),
-        endpoint("db-0", { http: 8080 }, "db-0"),
-        endpoint("extra", { http: 8080 }),
-      ],
+      kind: "headless",
+      endpoints: [endpoint("db-0", { http: 8080 }, "db-0")],
     }),
-    service("web", {
-      endpoints: [endpoint("web-a", { http: 1 }, "same"), endpoint("web-b", { http: 1 }, "same")],
-    }),
+    service("web", { endpoints: [endpoint("web-0", { http: 8080 }, "web-0")] }),
   ], OPTIONS);
   assert.deepEqual(
-    plan.addresses.map((a) => [a.key, a.ports.map((p) => p.port), a.endpoints.length]),
-    [
-      ["shop/db", [80], 3],
-      ["shop/web", [80], 2],
-      ["shop/db/db-0", [80, 8080], 1],
-      ["shop/db/db-1", [80, 8080], 1],
-      ["shop/web/same", [80, 1], 2],
-    ],
+    plan.addresses.map((a) => [a.key, a.ports.map((p) => p.port)]),
+    [["shop/db", [80, 8080]], ["shop/web", [80]], ["shop/db/db-0", [80, 8080]]],
   );
 });
 
@@ -125,6 +113,7 @@ function externalName(name: string, to: string, more: Partial<ClusterService> = 
 Deno.test("planSession leads an ExternalName for a service of the cluster to that one's address", () => {
   const db = service("db", {
     namespace: "data",
+    kind: "headless",
     endpoints: [endpoint("db-0", { http: 8080 }, "db-0")],
   });
   const plan = planSession([
