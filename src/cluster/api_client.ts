@@ -4,6 +4,7 @@ import type { Clock } from "../model/clock.ts";
 import type { ObjectQuery, ResourceName } from "../model/objects.ts";
 import type { HttpClient, HttpResponse } from "../platform/http.ts";
 import { DialError } from "../platform/tcp.ts";
+import { untilAborted } from "../platform/until_aborted.ts";
 import {
   answerError,
   ApiError,
@@ -258,7 +259,11 @@ export class ApiClient {
     body?: string,
   ): Promise<HttpResponse> {
     let refreshed = false;
-    let target = await this.#targets();
+    const targets: ApiTargetSource = (asked) => {
+      const { signal } = limits;
+      return signal ? untilAborted(this.#targets(asked), signal) : this.#targets(asked);
+    };
+    let target = await targets();
     for (let tries = 1;; tries++) {
       limits.signal?.throwIfAborted();
       const server = serverOf(target);
@@ -292,10 +297,10 @@ export class ApiClient {
         refreshed = true;
         await response.text(MAX_ERROR).catch(() => {});
         // Another request may have brought fresh credentials meanwhile.
-        const now = await this.#targets();
+        const now = await targets();
         const other = now.headers.authorization !== target.headers.authorization ||
           now.tls?.cert !== target.tls?.cert;
-        target = other ? now : await this.#targets({ refresh: true });
+        target = other ? now : await targets({ refresh: true });
         continue;
       }
       if (response.status === 429 && tries <= BUSY_TRIES) {

@@ -21,7 +21,7 @@ import {
 } from "./discovery.ts";
 import { followingTargets } from "./following_targets.ts";
 import { Heartbeat } from "./heartbeat.ts";
-import { type Kubeconfig, loadKubeconfig } from "./kubeconfig.ts";
+import { type Kubeconfig, type KubeconfigPlace, loadKubeconfig } from "./kubeconfig.ts";
 import { ClusterObjects } from "./object_source.ts";
 import { pem } from "./pem.ts";
 import { type FoundWorkload, listNames, lookupWorkload, type WorkloadQuery } from "./workload.ts";
@@ -80,6 +80,21 @@ export async function openCluster(options: OpenClusterOptions): Promise<Cluster>
     close: () => access.credentials.close?.(),
   };
   return new Cluster(resolved, login, await clusterId(resolved), clock, log);
+}
+
+/**
+ * URL of the API server of a kubeconfig's context, as `Cluster.server` has it.
+ * Throws CzctlError `failed` like `openCluster`.
+ */
+export async function serverOfContext(
+  place: KubeconfigPlace,
+  context: string | undefined,
+): Promise<string> {
+  return serverText(await resolveContext(await loadKubeconfig(place), context, place));
+}
+
+function serverText(resolved: ResolvedContext): string {
+  return serverUrl(resolved).href.replace(/\/$/, "");
 }
 
 /** A certificate authority may lie in a file of its own, which is renewed by itself. */
@@ -146,7 +161,7 @@ export class Cluster {
   ) {
     this.context = resolved.context;
     this.namespace = resolved.namespace;
-    this.server = serverUrl(resolved).href.replace(/\/$/, "");
+    this.server = serverText(resolved);
     this.id = id;
     this.#login = login;
     this.targets = (asked) => this.#login.targets(asked);
@@ -246,7 +261,7 @@ export class Cluster {
 async function clusterId(resolved: ResolvedContext): Promise<string> {
   const ca = await pem(resolved.cluster, "certificate-authority", resolved.clusterName);
   const hash = createHash("sha256");
-  hash.update(serverUrl(resolved).href.replace(/\/$/, "").toLowerCase());
+  hash.update(serverText(resolved).toLowerCase());
   hash.update("\0");
   hash.update((ca ?? "").replace(/\s+/g, ""));
   return hash.digest("hex").slice(0, 16);

@@ -160,7 +160,8 @@ export class ExecPlugin implements CredentialSource {
     if (result.problem) throw this.#failed(result.detail ?? result.problem);
     if (result.code !== 0) {
       const said = result.stderr.trim().split("\n").pop();
-      throw this.#failed(`it ended with code ${result.code}${said ? ` ("${said}")` : ""}`, {
+      const how = result.code === null ? "was killed" : `ended with code ${result.code}`;
+      throw this.#failed(`it ${how}${said ? ` ("${said}")` : ""}`, {
         hint:
           `Log in again, then check with: kubectl --context ${context.context} get services; for an open session: czctl teleport again`,
       });

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { access, constants } from "node:fs/promises";
+import process from "node:process";
 import { isAbsolute, join, resolve as resolvePath } from "node:path";
 
 export interface RunOptions {
@@ -52,7 +53,11 @@ export async function findProgram(
 /** More is not a credential, and must not fill the memory. */
 const MAX_STDOUT = 1 << 20;
 
-/** Runs a program to its end; never throws for what the program does. */
+/**
+ * Runs a program to its end; never throws for what the program does. When its
+ * time is over, what it has started itself is ended, too (but for one that has
+ * the terminal, whose process group it has to share), and not waited for.
+ */
 export function run(options: RunOptions): Promise<RunResult> {
   return new Promise((resolve, reject) => {
     options.signal?.throwIfAborted();
@@ -62,17 +67,30 @@ export function run(options: RunOptions): Promise<RunResult> {
     const child = spawn(options.command, [...options.args], {
       cwd: options.cwd,
       env: { ...options.env },
+      detached: !options.terminal,
       stdio: [
         options.terminal ? "inherit" : "ignore",
         "pipe",
         options.terminal ? "inherit" : "pipe",
       ],
     });
+    const end = () => {
+      try {
+        if (options.terminal || child.pid === undefined) child.kill("SIGKILL");
+        else process.kill(-child.pid, "SIGKILL");
+      } catch {
+        // It has just ended.
+      }
+      // Whoever holds its output open must not hold us.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+      finish(null);
+    };
     const timer = setTimeout(() => {
       problem = { problem: "timeout" };
-      child.kill("SIGKILL");
+      end();
     }, options.deadlineMs);
-    const onAbort = () => child.kill("SIGKILL");
+    const onAbort = () => end();
     options.signal?.addEventListener("abort", onAbort, { once: true });
     const finish = (code: number | null) => {
       clearTimeout(timer);

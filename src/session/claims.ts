@@ -60,7 +60,8 @@ export interface Claim {
 }
 
 function idOf(claim: Claim): string {
-  return `${claim.cluster} ${claim.domain} ${claim.key}`;
+  // Under whatever names: it is one Service with one address.
+  return `${claim.cluster} ${claim.key}`;
 }
 
 function nameOf(claim: Claim): string {

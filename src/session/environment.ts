@@ -61,6 +61,10 @@ export async function workloadEnvironment(
       signal: options.signal,
     });
     return { variables: found.variables, notes: found.notes, workload };
+  } catch (error) {
+    // Ctrl-C ends a plugin as well, and that is not why.
+    options.signal.throwIfAborted();
+    throw error;
   } finally {
     await cluster.close();
   }

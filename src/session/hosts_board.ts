@@ -43,9 +43,10 @@ export class BoardResult {
   namesOf(address: string, entry: Omit<HostsEntry, "address">): readonly string[] {
     const own = ownName(entry);
     const full = `${own}.${entry.namespace}`;
-    return (this.#names.get(address) ?? []).filter((name) =>
-      name === own || name === full || name.startsWith(`${full}.svc`)
-    );
+    const names = entry.qualifiedOnly === true
+      ? [`${full}.svc.${entry.domain}`]
+      : [full, `${full}.svc`, `${full}.svc.${entry.domain}`, own];
+    return (this.#names.get(address) ?? []).filter((name) => names.includes(name));
   }
 
   get leftOut(): readonly LeftOutName[] {
@@ -59,7 +60,7 @@ export function ownName({ service, pod }: Omit<HostsEntry, "address">): string {
 }
 
 /**
- * One entry per Service and address. Two sessions of one cluster share a service's
+ * One entry per Service, address and domain. Two sessions of one cluster share a service's
  * address: the entry has the bare name if either wants it. A bare name that
  * two namespaces want goes to the session that was there first.
  */
@@ -81,7 +82,8 @@ export function mergeEntries(
           leftOut.push({ name, reason: "another session holds this name" });
         }
       }
-      const key = `${entry.address} ${ownName(entry)}.${entry.namespace}`;
+      const key = `${entry.address} ${ownName(entry)}.${entry.namespace} ${entry.domain} ${!!entry
+        .qualifiedOnly}`;
       const before = merged.get(key);
       const take = [...new Set([...(before?.take ?? []), ...(entry.take ?? [])])];
       merged.set(key, {

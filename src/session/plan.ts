@@ -253,9 +253,24 @@ function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndp
 }
 
 function isChosen(service: ClusterService, options: PlanOptions): boolean {
-  const hit = (glob: string) =>
-    matchesGlob(glob.includes("/") ? `${service.namespace}/${service.name}` : service.name, glob);
+  const hit = (glob: string) => fits(service, glob);
   return (options.only.length === 0 || options.only.some(hit)) && !options.exclude.some(hit);
+}
+
+/** The globs that fit none of the Services: most likely mistyped. */
+export function unfitting(
+  services: Iterable<ClusterService>,
+  globs: readonly string[],
+): readonly string[] {
+  const all = [...services];
+  return globs.filter((glob) => !all.some((service) => fits(service, glob)));
+}
+
+function fits(service: ClusterService, glob: string): boolean {
+  return matchesGlob(
+    glob.includes("/") ? `${service.namespace}/${service.name}` : service.name,
+    glob,
+  );
 }
 
 /** `*` any characters, `?` one; everything else stands for itself. */

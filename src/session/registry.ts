@@ -60,6 +60,7 @@ export class SessionRegistry {
 
   async #open(request: TeleportRequest, emit: Emit, signal: AbortSignal) {
     const id = randomBytes(4).toString("hex");
+    emit({ type: "progress", text: "Asking the cluster" });
     const session = await Session.prepare(id, request, {
       ...this.deps,
       onReleased: (heir) => this.#takeOver(heir),

@@ -12,6 +12,7 @@ import type { Emit } from "./emit.ts";
 import { Forwarder } from "./forwarder.ts";
 import type { HostsBoard } from "./hosts_board.ts";
 import { outsideNames } from "./outside.ts";
+import { unfitting } from "./plan.ts";
 import { Reachability } from "./reachability.ts";
 import { refuseCollision, refuseNoServices, refuseNothingTunnelled, whereOf } from "./refusals.ts";
 import type { Relays } from "./rooms.ts";
@@ -157,6 +158,13 @@ export class Session {
       namespace: this.identity.workload.namespace,
       selector: request.labelSelector,
     });
+    for (
+      const [flag, globs] of [["--exclude", options.exclude], ["--only", options.only]] as const
+    ) {
+      for (const glob of unfitting(services.values(), globs)) {
+        this.#notes.push(`${flag} ${glob} fits no service of ${whereOf(namespaces)}`);
+      }
+    }
     refuseCollision(services.values(), options, this.identity.clusterId, deps.claims);
     const outside = outsideNames(services.values(), options, deps.clock, signal);
     outside.catch(() => {});

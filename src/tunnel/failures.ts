@@ -22,18 +22,27 @@ export class Failures {
     return this.#last;
   }
 
-  /** `error` is undefined where there was no pod to try; `pod` the one that was tried last. */
+  /** There was no pod to try; `port` is one that pods are ready for and do not have. */
+  addNoPod(port: string | undefined): void {
+    this.#add(
+      port === undefined ? "No pod was ready in time" : `No pod has the port ${port} it leads to`,
+      port === undefined
+        ? `kubectl -n ${this.namespace} get pods`
+        : `Compare the Service's targetPort with its pods: kubectl -n ${this.namespace} get endpointslices`,
+    );
+  }
+
+  /** `pod` is the one that was tried last. */
   add(
-    error: TunnelError | undefined,
+    error: TunnelError,
     pod: { readonly endpoint: ServiceEndpoint; readonly port: number } | undefined,
   ): void {
+    const { reason, hint } = told(error, pod);
+    this.#add(reason, hint);
+  }
+
+  #add(reason: string, hint: string | undefined): void {
     this.#count++;
-    const { reason, hint } = error === undefined
-      ? {
-        reason: "No pod was ready in time",
-        hint: `kubectl -n ${this.namespace} get pods`,
-      }
-      : told(error, pod);
     this.#last = {
       at: new Date(this.clock.now()).toISOString(),
       // deno-lint-ignore no-control-regex

@@ -83,6 +83,8 @@ export class PodListener implements TunnelListener, ConnectionHost {
   readonly #connections = new Set<Connection>();
   #waiting = new Set<() => void>();
   readonly #failures: Failures;
+  /** Pods are ready, but what the Service's port leads to is a port of none of them. */
+  #portIsMissing = false;
   #accepted = 0;
   #bytesDown = 0;
   #bytesUp = 0;
@@ -136,6 +138,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#edit = edit;
     this.#balancer.follow(edit);
     this.#balancer.update(endpoints);
+    this.#portIsMissing = this.endpoints.length === 0 && endpoints.some(({ ready }) => ready);
     this.#host.updated(this);
     this.#wake();
   }
@@ -255,7 +258,11 @@ export class PodListener implements TunnelListener, ConnectionHost {
   }
 
   failed(error: TunnelError | undefined, endpoint: ServiceEndpoint | undefined): void {
-    this.#failures.add(error, endpoint && { endpoint, port: this.podPort(endpoint) });
+    if (error !== undefined) {
+      return this.#failures.add(error, endpoint && { endpoint, port: this.podPort(endpoint) });
+    }
+    const name = `"${this.#edit.portName || this.#options.port}"`;
+    this.#failures.addNoPod(this.#portIsMissing ? name : undefined);
   }
 
   answered(): void {

@@ -104,6 +104,37 @@ Deno.test("czctl session list --details tells what is not forwarded, and why", a
   });
 });
 
+Deno.test("czctl teleport --clean with a kubeconfig closes the session of its cluster, and no other", async () => {
+  const seen: string[] = [];
+  await withControlServer(svc([web], seen), async (home) => {
+    const file = `${home}/kubeconfig`;
+    const write = (server: string) =>
+      Deno.writeTextFile(
+        file,
+        JSON.stringify({
+          "current-context": "a",
+          contexts: [{ name: "a", context: { cluster: "a", user: "a" } }],
+          clusters: [{ name: "a", cluster: { server } }],
+          users: [{ name: "a", user: {} }],
+        }),
+      );
+    await write("https://192.0.2.1:6443");
+    const other = await run(`teleport deploy/web --clean -k ${file}`, home);
+    assert.equal(other.code, 0);
+    assert.match(other.out, /No session of deployment\/web in the cluster of .*kubeconfig is open/);
+    const none = await run(`teleport deploy/web --clean -k ${home}/nowhere`, home);
+    assert.equal(none.code, 1);
+    assert.match(none.err, /nowhere/);
+    const both = await run("teleport deploy/web --clean -- true", home);
+    assert.equal(both.code, 2);
+    assert.match(both.err, /A program is named together with --clean/);
+    assert.deepEqual(seen, []);
+    await write(web.server);
+    assert.equal((await run(`teleport deploy/web --clean -k ${file} --context a`, home)).code, 0);
+    assert.deepEqual(seen, ["DELETE /v1/sessions/3f2a9c01"]);
+  });
+});
+
 Deno.test("czctl session list --details and czctl status tell whose last connection failed, and why", async () => {
   const failing = (port: number) => ({
     ...web.services[0]!.ports[0]!,

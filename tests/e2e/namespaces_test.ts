@@ -57,6 +57,29 @@ e2e("-a adds namespaces, --all-namespaces takes those that come later, too", asy
 }, { fixtures: ["one", "two", "three", "four"].flatMap((namespace) => web(namespace)) });
 
 e2e(
+  "a session with --domain beside one without shares its services, in either order",
+  async (scene) => {
+    const { box, done } = scene;
+    const one = ["teleport", "deploy/web", "-n", "one"];
+    const two = ["teleport", "ns", "one", "--domain", "staging.test"];
+    const urls = ["http://web/", "http://web.one/", "http://web.one.svc.staging.test/"];
+    for (const [first, second] of [[one, two], [two, one]] as const) {
+      await done(...first);
+      const opened = await done(...second);
+      assert.doesNotMatch(opened.stdout + opened.stderr, /another program/);
+      for (const url of urls) assert.match(await get(box, url), /^Hello from web-/, url);
+      const own = (await sessions(scene)).map(({ services }) => services[0]!.names.length);
+      assert.deepEqual(own.sort(), [1, 4]);
+      await done("session", "close", (await sessions(scene))[0]!.id);
+      const left = first === one ? urls[2]! : urls[1]!;
+      await untilAnswer(box, left, /^Hello from web-/, 10_000);
+      await done("session", "close");
+    }
+  },
+  { fixtures: web("one") },
+);
+
+e2e(
   "a second cluster is refused where names collide, and lives beside it with --domain",
   async (scene) => {
     const { box, czctl, done, cluster } = scene;

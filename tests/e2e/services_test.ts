@@ -82,6 +82,26 @@ const zoo: Obj[] = [
   service(ns, "byhand", undefined, [{ port: 80, targetPort: 8080 }]),
 ];
 
+e2e("a port that no pod has, and globs that fit nothing, are named", async (scene) => {
+  const { box, done } = scene;
+  const opened = await done("teleport", "ns", "shop", "--hold", "1s", "--exclude", "wbe*");
+  assert.match(
+    opened.stdout + opened.stderr,
+    /--exclude wbe\* fits no service of namespace "shop"/,
+  );
+  assert.equal(await get(box, "http://named.shop/"), "");
+  assert.match(
+    (await done("status")).stdout,
+    /named:80 failed \d+s ago: No pod has the port "http" it leads to\. Compare the Service's/,
+  );
+  await done("session", "close");
+}, {
+  fixtures: [
+    deployment("shop", "web", { programs: ["http=8080"], ports: { web: 8080 } }),
+    service("shop", "named", "web", [{ name: "http", port: 80, targetPort: "nosuch" }]),
+  ],
+});
+
 e2e(
   "a port nobody listens on in the pod is told in every list, until it is answered",
   async (scene) => {

@@ -41,6 +41,27 @@ Deno.test("mergeEntries tells the bare names of a Service and its pods apart", (
   assert.deepEqual(merged.leftOut.map((l) => l.name), ["db-1.db"]);
 });
 
+Deno.test("HostsBoard has the names of two sessions with different domains at one address", async () => {
+  const board = new HostsBoard({
+    apply: (entries) =>
+      Promise.resolve({
+        ...composeBlock(entries, { names: new Map(), addresses: new Map() }, "host"),
+        changed: true,
+      }),
+  });
+  const web = entry("127.1.31.1", "web", "shop", true);
+  const other = { ...web, domain: "staging.test", qualifiedOnly: true, bare: false };
+  await board.put("one", [web]);
+  const result = await board.put("two", [other]);
+  assert.deepEqual(result.namesOf("127.1.31.1", web), [
+    "web.shop",
+    "web.shop.svc",
+    "web.shop.svc.cluster.local",
+    "web",
+  ]);
+  assert.deepEqual(result.namesOf("127.1.31.1", other), ["web.shop.svc.staging.test"]);
+});
+
 Deno.test("HostsBoard keeps the names of two Services with one address apart", async () => {
   const board = new HostsBoard({
     apply: (entries) =>

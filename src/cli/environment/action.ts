@@ -29,7 +29,8 @@ export async function environment(
       hint: "Name a workload: czctl environment deployment NAME -n NAMESPACE",
     });
   }
-  const file = rest[0];
+  // As for many programs, that is standard output.
+  const file = rest[0] === "-" ? undefined : rest[0];
   const { renderVariables, workloadEnvironment, writeEnvironmentFile } = await import(
     "../../session/environment.ts"
   );

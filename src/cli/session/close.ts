@@ -83,10 +83,13 @@ export function chooseSession(
 
 /** Sessions for a message; with the namespace where the workload alone would not tell them apart. */
 export function listOf(sessions: readonly SessionInfo[]): string {
-  const names = sessions.map(workloadName);
-  return sessions.map(({ id, workload, context }, at) => {
-    const alike = names.filter((name) => name === names[at]).length > 1;
-    return `${id} (${names[at]}${alike ? ` of ${workload.namespace}, ${context}` : ""})`;
+  const alike = (nameOf: (session: SessionInfo) => string, one: SessionInfo) =>
+    sessions.filter((session) => nameOf(session) === nameOf(one)).length > 1;
+  const placeOf = (session: SessionInfo) =>
+    `${workloadName(session)} of ${session.workload.namespace}, ${session.context}`;
+  return sessions.map((session) => {
+    const name = alike(workloadName, session) ? placeOf(session) : workloadName(session);
+    return `${session.id} (${name}${alike(placeOf, session) ? ` at ${session.server}` : ""})`;
   }).join(", ");
 }
 

@@ -39,6 +39,10 @@ export async function prepareCredentials(
   });
   try {
     return await cluster.logIn();
+  } catch (error) {
+    // Ctrl-C ends the plugin as well, and that is not why.
+    context.signal.throwIfAborted();
+    throw error;
   } finally {
     await cluster.close();
   }
