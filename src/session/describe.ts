@@ -2,12 +2,14 @@ import type { SessionInfo } from "../model/control.ts";
 import type { LeftOutName } from "../model/hosts.ts";
 import type { Emit } from "./emit.ts";
 
+/** Names that are left out for the same reason and told one by one. */
+const MOST_NAMES = 8;
+
 /** What `teleport` prints when a session is open: a step per part, then the notes. */
 export function describeOpened(
   session: SessionInfo,
   home: string,
   blocked: readonly { key: string; address: string; port: number; reason: string }[],
-  leftOut: readonly LeftOutName[],
   emit: Emit,
 ): void {
   const tunnelled = session.services.filter((service) => service.address !== undefined);
@@ -58,10 +60,25 @@ export function describeOpened(
       emit({ type: "note", text: `${service.namespace}/${service.name} port ${skipped}` });
     }
   }
-  for (const name of leftOut) {
-    emit({ type: "note", text: `The name ${name.name} is left out: ${name.reason}` });
-  }
   for (const note of session.notes) emit({ type: "note", text: note });
+}
+
+/** Names that are not in the hosts file, one note for each reason. */
+export function leftOutNotes(leftOut: readonly LeftOutName[]): string[] {
+  const byReason = new Map<string, string[]>();
+  for (const { name, reason } of leftOut) {
+    const names = byReason.get(reason);
+    if (names === undefined) byReason.set(reason, [name]);
+    else names.push(name);
+  }
+  return [...byReason].map(([reason, [name, ...others]]) => {
+    if (others.length === 0) return `The name ${name} is left out: ${reason}`;
+    const shown = others.slice(0, MOST_NAMES - 1).join(", ");
+    const more = others.length - MOST_NAMES + 1;
+    return `The names ${name}, ${shown}${
+      more > 0 ? ` and ${more} more` : ""
+    } are left out: ${reason}`;
+  });
 }
 
 function count(n: number, what: string): string {

@@ -1,12 +1,12 @@
 import type { ServiceInfo } from "../model/control.ts";
 import type { Clock } from "../model/clock.ts";
-import type { HostsEntry } from "../model/hosts.ts";
+import type { HostsEntry, LeftOutName } from "../model/hosts.ts";
 import type { Logger } from "../model/log.ts";
 import type { ClusterService } from "../model/service.ts";
 import type { AddressBook } from "./addresses.ts";
 import { BoundAddress } from "./bound_address.ts";
 import type { Claim, Claims } from "./claims.ts";
-import { type HostsBoard, ownName } from "./hosts_board.ts";
+import { type HostsBoard, namesOfEntry, ownName } from "./hosts_board.ts";
 import type { OutsideNames } from "./outside.ts";
 import {
   type Plan,
@@ -144,6 +144,18 @@ export class Forwarder {
     }
     const keyOf = (info: ServiceInfo) => `${info.namespace}/${info.name}/${info.pod ?? ""}`;
     return infos.sort((a, b) => keyOf(a) < keyOf(b) ? -1 : 1);
+  }
+
+  /** Names of this session that are not in the hosts file, and why. */
+  get leftOut(): readonly LeftOutName[] {
+    const all = this.deps.board.current.leftOut;
+    if (all.length === 0) return all;
+    const own = new Set(
+      [...this.#slots.values()].flatMap(({ planned: { entry } }) =>
+        namesOfEntry(entry).filter((name) => entry.bare || name !== ownName(entry))
+      ),
+    );
+    return all.filter(({ name }) => own.has(name));
   }
 
   /** Names first, so that nothing resolves to a closed port; then the listeners. */

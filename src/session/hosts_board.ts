@@ -41,17 +41,22 @@ export class BoardResult {
 
   /** The names of one entry; those of another one that has the same address are not among them. */
   namesOf(address: string, entry: Omit<HostsEntry, "address">): readonly string[] {
-    const own = ownName(entry);
-    const full = `${own}.${entry.namespace}`;
-    const names = entry.qualifiedOnly === true
-      ? [`${full}.svc.${entry.domain}`]
-      : [full, `${full}.svc`, `${full}.svc.${entry.domain}`, own];
+    const names = namesOfEntry(entry);
     return (this.#names.get(address) ?? []).filter((name) => names.includes(name));
   }
 
   get leftOut(): readonly LeftOutName[] {
     return this.result.leftOut;
   }
+}
+
+/** Every name an entry may have. */
+export function namesOfEntry(entry: Omit<HostsEntry, "address">): readonly string[] {
+  const own = ownName(entry);
+  const full = `${own}.${entry.namespace}`;
+  const qualified = `${full}.svc.${entry.domain}`;
+  if (entry.qualifiedOnly === true) return [qualified];
+  return [full, `${full}.svc`, qualified, own];
 }
 
 /** `service` or `pod.service`: what a name begins with, and the bare name. */

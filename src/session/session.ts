@@ -18,7 +18,7 @@ import { refuseCollision, refuseNoServices, refuseNothingTunnelled, whereOf } fr
 import type { Relays } from "./rooms.ts";
 import type { OpenedAs } from "./asked_otherwise.ts";
 import { before } from "./deadline.ts";
-import { describeOpened } from "./describe.ts";
+import { describeOpened, leftOutNotes } from "./describe.ts";
 import { SessionEnvironment } from "./session_environment.ts";
 import type { SessionStore } from "./store.ts";
 import {
@@ -207,7 +207,6 @@ export class Session {
       this.info(),
       deps.home,
       this.#forwarder.blocked,
-      deps.board.current.leftOut,
       emit,
     );
   }
@@ -296,7 +295,11 @@ export class Session {
       services: this.#forwarder?.services() ?? [],
       ...(envFile === undefined ? {} : { envFile }),
       ...kubeconfigOf(this.request),
-      notes: [...this.#notes, ...(this.#environment?.notes ?? [])],
+      notes: [
+        ...this.#notes,
+        ...leftOutNotes(this.#forwarder?.leftOut ?? []),
+        ...(this.#environment?.notes ?? []),
+      ],
     };
   }
 

@@ -78,6 +78,8 @@ e2e(
     await me.done("teleport", "ns", ns, "--context", "token", "--only", "svc-00*");
     const mine = blockOf(await box.hostsText(), UID);
     assert.equal(mine.size, 9, "the one name the other user has is left out");
+    const details = (await me.done("session", "list", "--details")).stdout;
+    assert.match(details, /! The names svc-000\.crowd, svc-000\.crowd\.svc, .* are left out: /);
     for (const address of mine.values()) {
       assert.notEqual(address.split(".")[2], first.split(".")[2], "a range of his own");
     }
