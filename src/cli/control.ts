@@ -26,36 +26,48 @@ export interface Outcome {
   readonly closed: readonly SessionInfo[];
 }
 
-/** Shows a stream of events as it comes and tells how it ended. */
+/**
+ * Shows a stream of events as it comes and tells how it ended. A session that
+ * is open is an end, too: the stream is then left to the caller as it is.
+ */
 export async function follow(
-  events: AsyncIterable<ControlEvent>,
+  events: AsyncGenerator<ControlEvent>,
   print: Printer,
 ): Promise<Outcome> {
-  let session: SessionInfo | undefined;
-  let already = false;
   const closed: SessionInfo[] = [];
-  for await (const event of events) {
-    switch (event.type) {
-      case "progress":
-        print.progress(event.text);
-        break;
-      case "step":
-        print.step(event.label, event.detail);
-        break;
-      case "note":
-        print.note(event.text);
-        break;
-      case "session":
-        session = event.session;
-        already = event.already;
-        break;
-      case "closed":
-        closed.push(event.session);
-        break;
+  try {
+    for (let next = await events.next(); !next.done; next = await events.next()) {
+      const event = next.value;
+      if (event.type === "session") {
+        print.finish();
+        return { session: event.session, already: event.already, closed };
+      }
+      if (event.type === "closed") closed.push(event.session);
+      show(event, print);
     }
+  } catch (error) {
+    await leave(events);
+    throw error;
   }
   print.finish();
-  return { session, already, closed };
+  return { session: undefined, already: false, closed };
+}
+
+function show(event: ControlEvent, print: Printer): void {
+  switch (event.type) {
+    case "progress":
+      return print.progress(event.text);
+    case "step":
+      return print.step(event.label, event.detail);
+    case "note":
+      return print.note(event.text);
+  }
+}
+
+/** Ends a stream that has been read far enough. */
+export async function leave(events: AsyncGenerator<ControlEvent>): Promise<void> {
+  // One that was cut off before fails once more.
+  await events.return(undefined).catch(() => {});
 }
 
 /** `deployment/web`, as in every message. */

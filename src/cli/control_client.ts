@@ -63,9 +63,17 @@ export class ControlClient {
     return (await this.#json<{ url: string }>("POST", "/v1/inspect", signal)).url;
   }
 
-  /** Opens a session; aborting cancels it and svc undoes what was done. */
+  /**
+   * Opens a session; aborting cancels it and svc undoes what was done. One for
+   * a program is held for as long as the stream is left open.
+   */
   teleport(request: TeleportRequest, signal?: AbortSignal): AsyncGenerator<ControlEvent> {
     return this.#events("POST", "/v1/sessions", signal, request);
+  }
+
+  /** Undoes what this holder's request did, and closes its session unless others hold it. */
+  release(holder: string, signal?: AbortSignal): AsyncGenerator<ControlEvent> {
+    return this.#events("DELETE", `/v1/holders/${encodeURIComponent(holder)}`, signal);
   }
 
   /** Closes one session, or all of them without an id. */
@@ -117,6 +125,8 @@ export class ControlClient {
         const event = parse(line) as ControlEvent;
         if (event.type === "error") throw CzctlError.fromJSON(event.error);
         if (event.type === "done") ended = true;
+        // Nothing more needs to come.
+        if (event.type === "session") clearTimeout(timer);
         yield event;
       }
     } catch (error) {

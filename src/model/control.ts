@@ -9,13 +9,17 @@ import type { ErrorJson } from "./errors.ts";
  *   POST   /v1/sessions               TeleportRequest -> stream of ControlEvent, one JSON object a line
  *   DELETE /v1/sessions/ID[?force=1]  -> stream of ControlEvent
  *   DELETE /v1/sessions[?force=1]     all of them -> stream of ControlEvent
+ *   DELETE /v1/holders/HOLDER         undo what this one's request did -> stream of ControlEvent
  *   POST   /v1/stop                   close everything and end -> stream of ControlEvent
  *   POST   /v1/stay                   StatusInfo; from now on it stays without a session
  *   POST   /v1/inspect                { url: string } with a one-time code
  *
  * A failed request answers 4xx/5xx with { error: ErrorJson }; a stream that
  * fails half way ends with an `error` event. A client that goes away while a
- * session is opening cancels it, and what was done is undone.
+ * session is opening cancels it, and what was done is undone. A session that is
+ * open is held by those who asked for it, and closes with the last that is
+ * released. The stream of one who asked for a program goes on after `session`
+ * until then, and its end at the client's side is a release, too.
  */
 export type ControlEvent =
   /** Something under way; replaces the line before it on a terminal. */
@@ -83,6 +87,10 @@ export interface TeleportRequest {
   /** Where and with what environment the command was typed: for relative paths and exec plugins. */
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /** A name for who asks, never used before. */
+  readonly holder?: string;
+  /** The holder is a program: gone when the client is. */
+  readonly forProgram?: boolean;
   /**
    * What an exec plugin gave in `czctl`, which has a terminal to ask the user
    * in (`Cluster.logIn`). Never logged, never written down.

@@ -10,6 +10,7 @@ const MAX_BODY = 4 * 1024 * 1024;
 export interface ControlActions {
   status(): StatusInfo;
   open(request: TeleportRequest, emit: Emit, signal: AbortSignal): Promise<void>;
+  release(holder: string, emit: Emit): Promise<void>;
   close(ids: readonly string[] | "all", force: boolean, emit: Emit): Promise<void>;
   stop(emit: Emit): Promise<void>;
   stay(): void;
@@ -36,6 +37,10 @@ export function controlHandler(actions: ControlActions, log: Logger) {
         case "DELETE /v1/sessions": {
           const ids = path[2] === undefined ? "all" as const : [decodeURIComponent(path[2])];
           return events((emit) => actions.close(ids, force, emit), log);
+        }
+        case "DELETE /v1/holders": {
+          const holder = decodeURIComponent(path[2] ?? "");
+          return events((emit) => actions.release(holder, emit), log);
         }
         case "POST /v1/stop":
           return events((emit) => actions.stop(emit), log);

@@ -8,7 +8,7 @@ import { Session, type SessionDeps } from "./session.ts";
 /** The open sessions of one user, opened and closed one at a time per session. */
 export class SessionRegistry {
   readonly #sessions = new Map<string, Session>();
-  /** Sessions that are opening, by identity, so that two calls do not open it twice. */
+  /** Sessions that are opening, by who holds them then. */
   readonly #opening = new Map<string, Promise<unknown>>();
   /** Aborted when svc ends: nothing new is let in, and what is opening is undone. */
   readonly #stop = new AbortController();
@@ -41,14 +41,44 @@ export class SessionRegistry {
     if (this.#stop.signal.aborted) {
       throw new CzctlError("failed", "Cannot open a session: czfwd is stopping");
     }
-    const ticket = randomBytes(8).toString("hex");
-    const work = this.#open(request, emit, AbortSignal.any([signal, this.#stop.signal]));
-    this.#opening.set(ticket, work);
+    const holder = request.holder ?? randomBytes(8).toString("hex");
+    const work = this.#open(request, holder, emit, AbortSignal.any([signal, this.#stop.signal]));
+    this.#opening.set(holder, work);
     try {
       return await work;
+    } catch (error) {
+      await this.#drop(holder, emit);
+      throw error;
     } finally {
-      this.#opening.delete(ticket);
+      this.#opening.delete(holder);
       this.#reportIdle();
+    }
+  }
+
+  /** Stays until a holder has been released; one whose client goes away is. */
+  async hold(holder: string, signal: AbortSignal): Promise<void> {
+    const session = [...this.#sessions.values()].find((one) => one.holders.has(holder));
+    if (session === undefined) return;
+    const gone = Promise.withResolvers<void>();
+    signal.addEventListener("abort", () => gone.resolve(), { once: true });
+    if (!signal.aborted) await Promise.race([session.holders.released(holder), gone.promise]);
+    await this.#drop(holder, () => {});
+  }
+
+  /**
+   * One holder less, also where its session is only opening; the session that
+   * nobody holds any more is closed.
+   */
+  async release(holder: string, emit: Emit): Promise<void> {
+    await this.#opening.get(holder)?.catch(() => {});
+    await this.#drop(holder, emit);
+  }
+
+  async #drop(holder: string, emit: Emit): Promise<void> {
+    for (const [id, { holders }] of this.#sessions) {
+      // It stays the holder while it closes: who asks again waits for the same end.
+      if (holders.isOnly(holder)) await this.close([id], false, emit);
+      else holders.remove(holder);
     }
   }
 
@@ -58,7 +88,7 @@ export class SessionRegistry {
    */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  async #open(request: TeleportRequest, emit: Emit, signal: AbortSignal) {
+  async #open(request: TeleportRequest, holder: string, emit: Emit, signal: AbortSignal) {
     const id = randomBytes(4).toString("hex");
     emit({ type: "progress", text: "Asking the cluster" });
     const session = await Session.prepare(id, request, {
@@ -68,14 +98,19 @@ export class SessionRegistry {
     const { clusterId } = session.identity;
     const turn = (this.#turns.get(clusterId) ?? Promise.resolve()).then(async () => {
       const same = [...this.#sessions.values()].find((other) => isSame(other, session));
-      if (same) {
+      if (same?.isClosing) {
+        await same.close().catch(() => {});
+      } else if (same) {
+        const missing = askedOtherwise(request, same.openedAs());
+        // At once: it may lose its last holder meanwhile.
+        if (missing.length === 0) same.holders.add(holder);
         await same.logInAs(session);
         await session.discard();
-        const missing = askedOtherwise(request, same.openedAs());
         if (missing.length > 0) throw openedOtherwise(same, missing);
         return { session: same.info(), already: true };
       }
       await session.open(emit, signal);
+      session.holders.add(holder);
       this.#sessions.set(id, session);
       return { session: session.info(), already: false };
     });
@@ -107,6 +142,7 @@ export class SessionRegistry {
         else await this.deps.store.remove(id);
       }
       this.#sessions.delete(id);
+      session.holders.clear();
       const { notes } = session.info();
       emit({ type: "closed", session: { ...before, notes } });
       // What closing itself had to say: a file that was left because the user has changed it.

@@ -10,6 +10,7 @@ import type { AddressBook } from "./addresses.ts";
 import type { Claims } from "./claims.ts";
 import type { Emit } from "./emit.ts";
 import { Forwarder } from "./forwarder.ts";
+import { Holders } from "./holders.ts";
 import type { HostsBoard } from "./hosts_board.ts";
 import { outsideNames } from "./outside.ts";
 import { unfitting } from "./plan.ts";
@@ -51,6 +52,7 @@ export interface SessionDeps {
 
 /** What `teleport` opens and `session close` ends. */
 export class Session {
+  readonly holders = new Holders();
   #state: SessionInfo["state"] = "opening";
   #discovery: Discovery | undefined;
   #engine: TunnelEngine | undefined;
@@ -92,6 +94,10 @@ export class Session {
 
   get identity(): SessionIdentity {
     return this.subject.identity;
+  }
+
+  get isClosing(): boolean {
+    return this.#state === "closing";
   }
 
   /** Opens it; on any failure, and when aborted, everything done is undone before it throws. */

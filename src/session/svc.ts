@@ -147,6 +147,13 @@ async function serve(
       const { session, already } = await registry.open(request, emit, signal);
       inspector.sessionsChanged();
       emit({ type: "session", session, already });
+      if (!request.forProgram || request.holder === undefined) return;
+      await registry.hold(request.holder, signal);
+      inspector.sessionsChanged();
+    },
+    release: async (holder, emit) => {
+      await registry.release(holder, emit);
+      inspector.sessionsChanged();
     },
     close: async (ids, force, emit) => {
       await registry.close(ids, force, emit);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { deployment } from "../cluster/mod.ts";
 import { sessions, status } from "./facts.ts";
 import { CZCTL, until } from "./sandbox.ts";
-import { e2e } from "./scene.ts";
+import { e2e, type Scene } from "./scene.ts";
 
 const ns = "sample-project";
 
@@ -57,6 +57,64 @@ e2e("run uses the open session and leaves it open", async (scene) => {
   assert.equal((await scene.czctl("run", "--", "sh", "-c", "kill -TERM $$")).code, 143);
   assert.equal((await sessions(scene)).length, 1);
   await scene.done("session", "close");
+});
+
+/** Starts a program in a session of its own that ends when the file `name` is there. */
+function startRun({ box, cluster }: Scene, name: string): Deno.ChildProcess {
+  const script = `touch ~/${name}.runs; while [ ! -e ~/${name} ]; do sleep 0.05; done`;
+  return box.start([CZCTL, "run", "deploy/web", "-n", ns, "--", "sh", "-c", script], {
+    env: { KUBECONFIG: cluster.kubeconfig },
+  });
+}
+
+async function runs({ box }: Scene, name: string): Promise<void> {
+  await until(`${name} runs`, async () => (await box.sh(`test -e ~/${name}.runs`)).code === 0);
+}
+
+e2e("a session opened for a program closes with the last one that runs in it", async (scene) => {
+  const { box } = scene;
+  const first = startRun(scene, "first").output();
+  await runs(scene, "first");
+  const second = startRun(scene, "second").output();
+  await runs(scene, "second");
+  await box.sh("touch ~/first");
+  assert.equal((await first).code, 0);
+  assert.equal((await sessions(scene)).length, 1);
+  assert.match(await box.hostsText(), /sample-project-web/);
+  await box.sh("touch ~/second");
+  assert.equal((await second).code, 0);
+  assert.deepEqual(await box.hosts(), scene.hostsBefore);
+});
+
+e2e("teleport keeps a session that was opened for a program", async (scene) => {
+  const { box } = scene;
+  const program = startRun(scene, "program").output();
+  await runs(scene, "program");
+  const refused = await scene.czctl("teleport", "deploy/web", "-n", ns, "-a", "default");
+  assert.equal(refused.code, 1);
+  const again = await scene.done("teleport", "deploy/web", "-n", ns);
+  assert.match(again.stdout, /is open already/);
+  await box.sh("touch ~/program");
+  assert.equal((await program).code, 0);
+  assert.equal((await sessions(scene)).length, 1);
+  await scene.done("run", "deploy/web", "-n", ns, "--", "true");
+  assert.equal((await sessions(scene)).length, 1);
+  await scene.done("session", "close");
+});
+
+e2e("a session opened for a program closes when run is killed", async (scene) => {
+  const { box } = scene;
+  await scene.done("start");
+  const child = startRun(scene, "program");
+  const output = child.output();
+  await runs(scene, "program");
+  const [pid] = (await box.sh(`pgrep -f 'czctl run deploy/web'`)).stdout.split("\n");
+  await box.kill(Number(pid), "KILL");
+  await until("the session is closed", async () => (await sessions(scene)).length === 0);
+  assert.deepEqual(await box.hosts(), scene.hostsBefore);
+  await box.sh("touch ~/program");
+  await output;
+  await scene.done("stop");
 });
 
 e2e("a program runs with its own tools, and beside a proxy", async (scene) => {

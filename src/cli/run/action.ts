@@ -1,11 +1,11 @@
-import { CzctlError } from "../../model/errors.ts";
-import type { SessionInfo } from "../../model/control.ts";
+import { CzctlError, messageOf } from "../../model/errors.ts";
+import type { SessionInfo, TeleportRequest } from "../../model/control.ts";
 import { CannotStart, runInForeground } from "../../platform/children.ts";
 import type { CliContext } from "../context.ts";
-import { controlClient, follow } from "../control.ts";
+import { controlClient, follow, leave } from "../control.ts";
 import { defined } from "../options.ts";
 import { chooseSession, openSessions } from "../session/close.ts";
-import { open, teleportRequest } from "../teleport/action.ts";
+import { open, type Opened, teleportRequest, tell } from "../teleport/action.ts";
 import { besideProxy } from "./no_proxy.ts";
 import type { RunOptions } from "./command.ts";
 
@@ -36,7 +36,7 @@ export async function run(
       options.session,
       `Name one: czctl run --session ID -- ${context.program.join(" ")}`,
     );
-    return await runWithSession({ session, already: true }, options, context);
+    return await runProgram(session, options, context);
   }
   if (options.session !== undefined) {
     throw new CzctlError("usage", "A workload and --session are named together", {
@@ -44,25 +44,28 @@ export async function run(
     });
   }
   const request = teleportRequest(operands, { ...options, shortNames: true }, context);
-  return await runWithSession(await open(request, context), options, context);
+  return await runInItsSession(request, options, context);
 }
 
 /**
- * Runs the program behind `--` with the environment of the session's workload;
- * closes the session at its end if it was opened for it.
+ * Opens a session for the program behind `--`, or finds it open, and runs the
+ * program there; its end closes a session that nothing else was opened for.
  */
-export async function runWithSession(
-  opened: { readonly session: SessionInfo; readonly already: boolean },
+export async function runInItsSession(
+  request: TeleportRequest,
   options: Pick<RunOptions, "container" | "kubeconfig">,
   context: CliContext,
 ): Promise<number> {
+  const opened = await open(request, context);
   try {
+    await tell(opened, context);
     return await runProgram(opened.session, options, context);
   } finally {
-    if (!opened.already) await closeQuietly(opened.session, context);
+    await release(opened, context);
   }
 }
 
+/** Runs the program behind `--` with the environment of the session's workload. */
 async function runProgram(
   session: SessionInfo,
   options: Pick<RunOptions, "container" | "kubeconfig">,
@@ -131,13 +134,12 @@ export function addressesOf(
   return (server, namespace, service) => addresses.get(`${server} ${namespace}/${service}`);
 }
 
-async function closeQuietly(session: SessionInfo, context: CliContext): Promise<void> {
+async function release({ session, holder, held }: Opened, context: CliContext): Promise<void> {
   try {
     // Not with the context's signal: an interrupt is why we may be here.
-    await follow(controlClient(context).close(session.id, false), context.print);
+    await follow(controlClient(context).release(holder), context.print);
   } catch (error) {
-    context.print.note(
-      `Cannot close session ${session.id}: ${error instanceof Error ? error.message : error}`,
-    );
+    context.print.note(`Cannot close session ${session.id}: ${messageOf(error)}`);
   }
+  await leave(held);
 }

@@ -11,7 +11,7 @@ import {
 const AFTER = `
 The program gets the workload's environment on top of yours; signals and its
 exit code are passed through. With a workload, a session is opened for it where
-none is open, and closed when the program ends.
+none is open, and closed with the last program that was run that way.
 
 Examples:
   $ czctl run -- npm start                          # in the open session

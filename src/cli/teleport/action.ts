@@ -1,8 +1,8 @@
 import { CzctlError, messageOf } from "../../model/errors.ts";
-import type { SessionInfo, TeleportRequest } from "../../model/control.ts";
+import type { ControlEvent, SessionInfo, TeleportRequest } from "../../model/control.ts";
 import { systemClock } from "../../platform/clock.ts";
 import type { CliContext } from "../context.ts";
-import { controlClient, follow, ifRunning, workloadName } from "../control.ts";
+import { controlClient, follow, ifRunning, leave, workloadName } from "../control.ts";
 import { type ControlClient, NotRunning } from "../control_client.ts";
 import { parseWorkload } from "../kinds.ts";
 import { defined } from "../options.ts";
@@ -21,15 +21,17 @@ export async function teleport(
 ): Promise<number> {
   if (options.clean) return await clean(operands, options, context);
   const request = teleportRequest(operands, options, context);
-  const opened = await open(request, context);
-  if (context.program === undefined) {
-    if (context.print.format === "json") {
-      context.print.json({ session: opened.session, already: opened.already });
-    }
-    return 0;
+  if (context.program !== undefined) {
+    const { runInItsSession } = await import("../run/action.ts");
+    return await runInItsSession(request, options, context);
   }
-  const { runWithSession } = await import("../run/action.ts");
-  return await runWithSession(opened, options, context);
+  const opened = await open(request, context);
+  await leave(opened.held);
+  await tell(opened, context);
+  if (context.print.format === "json") {
+    context.print.json({ session: opened.session, already: opened.already });
+  }
+  return 0;
 }
 
 /** Throws CzctlError `usage`. */
@@ -108,35 +110,50 @@ export function teleportRequest(
   };
 }
 
-/** Opens the session and shows it; Ctrl-C cancels it and waits until it is undone. */
-export async function open(
-  request: TeleportRequest,
-  context: CliContext,
-): Promise<{ session: SessionInfo; already: boolean }> {
+/** A session that is open. */
+export interface Opened {
+  readonly session: SessionInfo;
+  /** It was open before. */
+  readonly already: boolean;
+  /** By this name svc knows that it is needed, for a program while `held` is left open. */
+  readonly holder: string;
+  readonly held: AsyncGenerator<ControlEvent>;
+}
+
+/** Opens the session, or finds it open; Ctrl-C cancels it and waits until it is undone. */
+export async function open(request: TeleportRequest, context: CliContext): Promise<Opened> {
   const { print, signal } = context;
   const { prepareCredentials } = await import("./credentials.ts");
   const credential = await prepareCredentials(request, context);
   const { ensureSvc } = await import("../../session/launch.ts");
   const client = controlClient(context);
+  const holder = crypto.randomUUID();
+  const forProgram = context.program === undefined ? undefined : true;
+  const asked = { ...request, ...defined({ credential, forProgram }), holder };
   const attempt = async () => {
     signal.throwIfAborted();
     await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });
     await client.connect(signal);
+    const held = client.teleport(asked, signal);
     try {
-      const asked = credential === undefined ? request : { ...request, credential };
-      return await follow(client.teleport(asked, signal), print);
+      const { session, already } = await follow(held, print);
+      if (session === undefined) throw new Error("svc opened a session without saying which");
+      return { session, already, holder, held };
     } catch (error) {
-      if (signal.aborted) await waitUntilUndone(client, context);
+      if (signal.aborted) await undo(holder, client, context);
       throw error;
     }
   };
   // One without sessions may end in the very moment it is asked: then another is started.
-  const outcome = await attempt().catch((error) => {
+  return await attempt().catch((error) => {
     if (error instanceof NotRunning) return attempt();
     throw error;
   });
-  const { session, already } = outcome;
-  if (session === undefined) throw new Error("svc opened a session without saying which");
+}
+
+/** Says what there is to know of a session that is open. */
+export async function tell({ session, already }: Opened, context: CliContext): Promise<void> {
+  const { print } = context;
   if (already) print.say(`  The session of ${workloadName(session)} is open already`);
   if (!session.cluster.reachable) {
     print.note(`Its cluster is unreachable: ${session.cluster.reason ?? "no answer"}`);
@@ -147,28 +164,30 @@ export async function open(
   if (line !== undefined) {
     print.note(`Programs of this shell would ask its proxy; for them: ${line}`);
   }
-  const status = await client.status(signal);
+  const status = await controlClient(context).status(context.signal);
   const inspect = status.inspector.url === undefined
     ? ""
     : `Inspect: ${status.inspector.url}      `;
   print.say(
     `  ${inspect}Close: czctl session close${status.sessions.length > 1 ? ` ${session.id}` : ""}`,
   );
-  return { session, already };
 }
 
-async function waitUntilUndone(client: ControlClient, { print }: CliContext): Promise<void> {
+async function undo(
+  holder: string,
+  client: ControlClient,
+  { print }: CliContext,
+): Promise<void> {
   print.progress("Interrupted: undoing what was done");
-  const end = systemClock.monotonic() + UNDO_MS;
+  const late = AbortSignal.timeout(UNDO_MS);
   try {
-    while (systemClock.monotonic() < end) {
-      const status = await ifRunning(() => client.status());
-      if (status === undefined || (status.opening ?? 0) === 0) return;
-      await systemClock.sleep(50);
-    }
-    print.note("Not all is undone yet; see czctl status");
+    await ifRunning(() => follow(client.release(holder, late), print));
   } catch (error) {
-    print.note(`Cannot tell whether all is undone: ${messageOf(error)}`);
+    print.note(
+      late.aborted
+        ? "Not all is undone yet; see czctl status"
+        : `Cannot tell whether all is undone: ${messageOf(error)}`,
+    );
   }
 }
 

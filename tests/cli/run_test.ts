@@ -1,0 +1,77 @@
+import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { runCommandLine } from "../../src/cli/main.ts";
+import { readCommandLine } from "../../src/cli/grammar.ts";
+import type { ControlEvent, TeleportRequest } from "../../src/model/control.ts";
+import { fakeContext, fakeSession, fakeStatus, withControlServer } from "./fakes.ts";
+
+const session = fakeSession({ workload: { kind: "namespace", name: "shop", namespace: "shop" } });
+const CONFIG = JSON.stringify({
+  "current-context": "a",
+  contexts: [{ name: "a", context: { cluster: "a", user: "a" } }],
+  clusters: [{ name: "a", cluster: { server: "https://127.0.0.1:1" } }],
+  users: [{ name: "a", user: { token: "t" } }],
+});
+
+/** A svc that opens `session`, with what it is asked and told in order. */
+function svc(seen: string[], asked: TeleportRequest[], already = false) {
+  const encoder = new TextEncoder();
+  const bytes = (event: ControlEvent) => encoder.encode(JSON.stringify(event) + "\n");
+  return async (request: Request): Promise<Response> => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/v1/status") return Response.json(fakeStatus({ sessions: [session] }));
+    seen.push(`${request.method} ${pathname}`);
+    if (request.method !== "POST") return new Response(bytes({ type: "done" }));
+    asked.push(await request.json());
+    return new Response(
+      new ReadableStream({
+        start(controller) {
+          controller.enqueue(bytes({ type: "step", label: "1 service of shop", detail: "" }));
+          controller.enqueue(bytes({ type: "session", session, already }));
+          // One for a program goes on until it is released.
+          if (asked.at(-1)!.forProgram) return;
+          controller.enqueue(bytes({ type: "done" }));
+          controller.close();
+        },
+        cancel: () => void seen.push("hung up"),
+      }),
+    );
+  };
+}
+
+async function run(line: string, home: string) {
+  await writeFile(join(home, "config"), CONFIG);
+  const { args, program } = readCommandLine(line.split(" "));
+  const options = program === undefined ? {} : { program };
+  const { context, terminal } = fakeContext(home, { ...options, env: { KUBECONFIG: "config" } });
+  const code = await runCommandLine(args, context);
+  return { code, out: terminal.out, err: terminal.err };
+}
+
+for (const line of ["run ns shop -- false", "teleport ns shop -- false"]) {
+  for (const already of [false, true]) {
+    Deno.test(`czctl ${line} holds the session${already ? " that is open already" : ""} and releases it`, async () => {
+      const seen: string[] = [];
+      const asked: TeleportRequest[] = [];
+      await withControlServer(svc(seen, asked, already), async (home) => {
+        assert.equal((await run(line, home)).code, 1);
+        const [{ holder, forProgram }] = asked as [TeleportRequest];
+        assert.equal(forProgram, true);
+        // Whether it closes is for svc to know, which knows the others.
+        assert.deepEqual(seen.slice(0, 2), ["POST /v1/sessions", `DELETE /v1/holders/${holder}`]);
+      });
+      assert.equal(seen[2], "hung up");
+    });
+  }
+}
+
+Deno.test("czctl teleport without a program holds the session for good", async () => {
+  const seen: string[] = [];
+  const asked: TeleportRequest[] = [];
+  await withControlServer(svc(seen, asked), async (home) => {
+    assert.equal((await run("teleport ns shop", home)).code, 0);
+    assert.equal(asked[0]!.forProgram, undefined);
+    assert.deepEqual(seen, ["POST /v1/sessions"]);
+  });
+});
