@@ -21,6 +21,7 @@ export async function runCommandLine(
 ): Promise<number> {
   // Errors before the parser has seen it must be printed in the right form, too.
   if (asksForJson(args)) context.print.format = "json";
+  context.print.aside = context.program !== undefined;
   try {
     return await dispatch(args, context);
   } catch (error) {

@@ -16,6 +16,8 @@ export class Printer {
   format: OutputFormat = "text";
   /** `-q`: nothing but facts that were asked for, and errors. */
   quiet = false;
+  /** Standard output belongs to a program that is run: steps and lines for people go beside it. */
+  aside = false;
   #progressShown = false;
   #lastProgress = "";
 
@@ -44,7 +46,8 @@ export class Printer {
     this.#clearProgress();
     const mark = this.terminal.unicode ? "✔" : "ok";
     const text = `${pad(plain(label), DETAIL_COLUMN)} ${plain(detail)}`.trimEnd();
-    this.terminal.stdout.write(`  ${this.#colored(32, mark)} ${this.#styled(text)}\n`);
+    const stream = this.aside ? this.terminal.stderr : this.terminal.stdout;
+    stream.write(`  ${this.#colored(32, mark)} ${this.#styled(text)}\n`);
   }
 
   /** Something to know; nothing failed. */
@@ -58,7 +61,8 @@ export class Printer {
   say(text: string): void {
     if (this.quiet) return;
     this.#clearProgress();
-    const stream = this.format === "json" ? this.terminal.stderr : this.terminal.stdout;
+    const beside = this.aside || this.format === "json";
+    const stream = beside ? this.terminal.stderr : this.terminal.stdout;
     stream.write(`${this.#styled(plain(text))}\n`);
   }
 

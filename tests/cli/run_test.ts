@@ -55,7 +55,13 @@ for (const line of ["run ns shop -- false", "teleport ns shop -- false"]) {
       const seen: string[] = [];
       const asked: TeleportRequest[] = [];
       await withControlServer(svc(seen, asked, already), async (home) => {
-        assert.equal((await run(line, home)).code, 1);
+        const { code, out, err } = await run(line, home);
+        // Standard output is the program's.
+        assert.deepEqual([code, out], [1, ""]);
+        assert.match(err, /^ {2}ok 1 service of shop$/m);
+        assert.match(err, /^ {2}Inspect: http:\/\/localhost:4040$/m);
+        assert.doesNotMatch(err, /Close/);
+        assert.equal(/is open already/.test(err), already);
         const [{ holder, forProgram }] = asked as [TeleportRequest];
         assert.equal(forProgram, true);
         // Whether it closes is for svc to know, which knows the others.
@@ -70,7 +76,12 @@ Deno.test("czctl teleport without a program holds the session for good", async (
   const seen: string[] = [];
   const asked: TeleportRequest[] = [];
   await withControlServer(svc(seen, asked), async (home) => {
-    assert.equal((await run("teleport ns shop", home)).code, 0);
+    const { code, out } = await run("teleport ns shop", home);
+    assert.equal(code, 0);
+    assert.match(
+      out,
+      /^ {2}ok 1 service of shop\n {2}Inspect: \S+ {6}Close: czctl session close\n$/,
+    );
     assert.equal(asked[0]!.forProgram, undefined);
     assert.deepEqual(seen, ["POST /v1/sessions"]);
   });

@@ -71,6 +71,19 @@ async function runs({ box }: Scene, name: string): Promise<void> {
   await until(`${name} runs`, async () => (await box.sh(`test -e ~/${name}.runs`)).code === 0);
 }
 
+e2e("with a program, standard output is the program's alone", async (scene) => {
+  const workload = ["deploy/web", "-n", ns, "--", "echo", "{}"];
+  const run = await scene.done("run", ...workload);
+  assert.equal(run.stdout, "{}\n");
+  assert.match(run.stderr, /^ {2}ok 6 services of sample-project/m);
+  assert.match(run.stderr, /^ {2}Inspect: \S+$/m);
+  await scene.done("teleport", "deploy/web", "-n", ns);
+  const again = await scene.done("teleport", ...workload);
+  assert.equal(again.stdout, "{}\n");
+  assert.match(again.stderr, /is open already/);
+  await scene.done("session", "close");
+});
+
 e2e("a session opened for a program closes with the last one that runs in it", async (scene) => {
   const { box } = scene;
   const first = startRun(scene, "first").output();

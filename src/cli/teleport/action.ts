@@ -165,12 +165,14 @@ export async function tell({ session, already }: Opened, context: CliContext): P
     print.note(`Programs of this shell would ask its proxy; for them: ${line}`);
   }
   const status = await controlClient(context).status(context.signal);
-  const inspect = status.inspector.url === undefined
-    ? ""
-    : `Inspect: ${status.inspector.url}      `;
-  print.say(
-    `  ${inspect}Close: czctl session close${status.sessions.length > 1 ? ` ${session.id}` : ""}`,
-  );
+  const { url } = status.inspector;
+  const id = status.sessions.length > 1 ? ` ${session.id}` : "";
+  const hints = [
+    ...(url === undefined ? [] : [`Inspect: ${url}`]),
+    // One for a program closes by itself.
+    ...(context.program === undefined ? [`Close: czctl session close${id}`] : []),
+  ];
+  if (hints.length > 0) print.say(`  ${hints.join("      ")}`);
 }
 
 async function undo(
