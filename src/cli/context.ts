@@ -19,19 +19,19 @@ export interface CliContext {
   /** What stood behind `--`, where the command line had one. */
   readonly program: readonly string[] | undefined;
   /**
-   * Leaves Ctrl-C to the program that is run meanwhile.
-   * The result takes it back.
+   * Leaves Ctrl-C to the program that is run meanwhile, or to nobody where all
+   * is done. The result takes it back.
    */
   handOverInterrupts(): () => void;
 }
 
-/** The context of this process. Call `close` at its end. */
-export function realContext(program: readonly string[] | undefined) {
+/** The context of this process, which listens for interrupts to its very end. */
+export function realContext(program: readonly string[] | undefined): CliContext {
   const env = environment();
   const print = new Printer(realTerminal(env));
   const control = new AbortController();
   let handedOver = 0;
-  const stop = onInterrupt((signal) => {
+  onInterrupt((signal) => {
     if (handedOver > 0) return;
     if (control.signal.aborted) {
       // A second Ctrl-C: the user does not want to wait for the clean-up.
@@ -40,7 +40,7 @@ export function realContext(program: readonly string[] | undefined) {
     }
     control.abort(new CzctlError("interrupted", `Interrupted by ${signal}`));
   });
-  const context: CliContext = {
+  return {
     print,
     env,
     cwd: workingFolder(),
@@ -59,5 +59,4 @@ export function realContext(program: readonly string[] | undefined) {
       };
     },
   };
-  return { context, close: stop };
 }

@@ -6,12 +6,7 @@ import { report } from "./report.ts";
 /** Runs one command line of `czctl`; resolves with the exit code. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const line = readCommandLine(argv);
-  const { context, close } = realContext(line.program);
-  try {
-    return await runCommandLine(line.args, context);
-  } finally {
-    close();
-  }
+  return await runCommandLine(line.args, realContext(line.program));
 }
 
 /** The same with a context of the caller's. */

@@ -31,13 +31,10 @@ export function invokedAs(): string {
 
 /**
  * Calls back with the signal's number when the user (SIGINT) or the system
- * (SIGTERM, SIGHUP) wants this program to end. The result stops listening.
+ * (SIGTERM, SIGHUP) wants this program to end.
  */
-export function onInterrupt(callback: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void) {
-  const handlers = (["SIGINT", "SIGTERM", "SIGHUP"] as const).map((signal) => {
-    const handler = () => callback(signal);
-    Deno.addSignalListener(signal, handler);
-    return () => Deno.removeSignalListener(signal, handler);
-  });
-  return () => handlers.forEach((stop) => stop());
+export function onInterrupt(callback: (signal: "SIGINT" | "SIGTERM" | "SIGHUP") => void): void {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    Deno.addSignalListener(signal, () => callback(signal));
+  }
 }

@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { runCommandLine } from "../../src/cli/main.ts";
 import { readCommandLine } from "../../src/cli/grammar.ts";
+import { CzctlError } from "../../src/model/errors.ts";
 import type { ControlEvent, TeleportRequest } from "../../src/model/control.ts";
 import { fakeContext, fakeSession, fakeStatus, withControlServer } from "./fakes.ts";
 
@@ -15,7 +16,7 @@ const CONFIG = JSON.stringify({
 });
 
 /** A svc that opens `session`, with what it is asked and told in order. */
-function svc(seen: string[], asked: TeleportRequest[], already = false) {
+function svc(seen: string[], asked: TeleportRequest[], already = false, opens = true) {
   const encoder = new TextEncoder();
   const bytes = (event: ControlEvent) => encoder.encode(JSON.stringify(event) + "\n");
   return async (request: Request): Promise<Response> => {
@@ -28,6 +29,7 @@ function svc(seen: string[], asked: TeleportRequest[], already = false) {
       new ReadableStream({
         start(controller) {
           controller.enqueue(bytes({ type: "step", label: "1 service of shop", detail: "" }));
+          if (!opens) return;
           controller.enqueue(bytes({ type: "session", session, already }));
           // One for a program goes on until it is released.
           if (asked.at(-1)!.forProgram) return;
@@ -40,11 +42,20 @@ function svc(seen: string[], asked: TeleportRequest[], already = false) {
   };
 }
 
-async function run(line: string, home: string) {
+/** Runs it; Ctrl-C comes when standard output gets this. */
+async function run(line: string, home: string, interruptAt?: RegExp) {
   await writeFile(join(home, "config"), CONFIG);
   const { args, program } = readCommandLine(line.split(" "));
   const options = program === undefined ? {} : { program };
-  const { context, terminal } = fakeContext(home, { ...options, env: { KUBECONFIG: "config" } });
+  const { context, terminal, interrupt } = fakeContext(home, {
+    ...options,
+    env: { KUBECONFIG: "config" },
+  });
+  const { write } = terminal.stdout;
+  terminal.stdout.write = (text) => {
+    write(text);
+    if (interruptAt?.test(text)) interrupt(new CzctlError("interrupted", "Interrupted by SIGINT"));
+  };
   const code = await runCommandLine(args, context);
   return { code, out: terminal.out, err: terminal.err };
 }
@@ -84,5 +95,28 @@ Deno.test("czctl teleport without a program holds the session for good", async (
     );
     assert.equal(asked[0]!.forProgram, undefined);
     assert.deepEqual(seen, ["POST /v1/sessions"]);
+  });
+});
+
+Deno.test("czctl teleport that is interrupted before the session is open has it undone", async () => {
+  const seen: string[] = [];
+  const asked: TeleportRequest[] = [];
+  await withControlServer(svc(seen, asked, false, false), async (home) => {
+    const { code, out, err } = await run("teleport ns shop", home, /1 service/);
+    assert.equal(code, 130);
+    assert.match(err, /undoing what was done\nerror: Interrupted by SIGINT\n$/);
+    assert.doesNotMatch(out, /Close/);
+    const requests = seen.filter((one) => one !== "hung up");
+    assert.deepEqual(requests, ["POST /v1/sessions", `DELETE /v1/holders/${asked[0]!.holder}`]);
+  });
+});
+
+Deno.test("czctl teleport that is interrupted while it tells of the open session has opened it", async () => {
+  const seen: string[] = [];
+  await withControlServer(svc(seen, [], true), async (home) => {
+    const { code, out } = await run("teleport ns shop", home, /is open already/);
+    assert.equal(code, 0);
+    assert.match(out, /Close: czctl session close\n$/);
+    assert.deepEqual(seen.filter((one) => one !== "hung up"), ["POST /v1/sessions"]);
   });
 });

@@ -33,6 +33,34 @@ e2e("Ctrl-C while a session opens: exit code 130, and nothing of it is left", as
   await scene.done("stop");
 });
 
+e2e("Ctrl-C while the result is told: open and 0, or undone and 130", async (scene) => {
+  const { box, cluster } = scene;
+  await scene.done("start");
+  for (const delay of [0, 0, 0, 1, 2, 5, 10, 20]) {
+    const child = box.start([CZCTL, "teleport", "namespace", ns], {
+      env: { KUBECONFIG: cluster.kubeconfig },
+    });
+    const stderr = new Response(child.stderr).text();
+    let out = "";
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      if (out === "") {
+        assert.match(text, /ok 6 services/);
+        if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
+        // From outside, where no program needs to be started for it.
+        for (const pid of box.processes("czctl")) Deno.kill(pid, "SIGINT");
+      }
+      out += text;
+    }
+    const { code } = await child.status;
+    const told = `after ${delay} ms: ${code}\n${out}${await stderr}`;
+    const open = (await sessions(scene)).length;
+    assert.ok(code === 0 && open === 1 || code === 130 && open === 0, told);
+    if (open === 0) assert.deepEqual(await box.hosts(), scene.hostsBefore, told);
+    else await scene.done("session", "close");
+  }
+  await scene.done("stop");
+});
+
 e2e(
   "teleport -- PROGRAM: its exit code, its environment, and the session is gone after",
   async (scene) => {

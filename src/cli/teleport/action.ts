@@ -26,6 +26,8 @@ export async function teleport(
     return await runInItsSession(request, options, context);
   }
   const opened = await open(request, context);
+  // It is open, whatever comes now.
+  context.handOverInterrupts();
   await leave(opened.held);
   await tell(opened, context);
   if (context.print.format === "json") {
@@ -120,7 +122,10 @@ export interface Opened {
   readonly held: AsyncGenerator<ControlEvent>;
 }
 
-/** Opens the session, or finds it open; Ctrl-C cancels it and waits until it is undone. */
+/**
+ * Opens the session, or finds it open. Ctrl-C before svc has said so cancels
+ * it and waits until it is undone; after that it is open.
+ */
 export async function open(request: TeleportRequest, context: CliContext): Promise<Opened> {
   const { print, signal } = context;
   const { prepareCredentials } = await import("./credentials.ts");
@@ -164,7 +169,7 @@ export async function tell({ session, already }: Opened, context: CliContext): P
   if (line !== undefined) {
     print.note(`Programs of this shell would ask its proxy; for them: ${line}`);
   }
-  const status = await controlClient(context).status(context.signal);
+  const status = await controlClient(context).status();
   const { url } = status.inspector;
   const id = status.sessions.length > 1 ? ` ${session.id}` : "";
   const hints = [
