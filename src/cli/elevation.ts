@@ -5,7 +5,9 @@ import { ownExecutable } from "../platform/daemon.ts";
 import {
   elevateWithSudo,
   type Elevation,
+  forgetPrefix,
   inspectElevation,
+  isInstalled,
   rememberedPrefix,
   rememberPrefix,
   runElevate,
@@ -15,31 +17,48 @@ import { ensurePrivateDir } from "../platform/private_files.ts";
 import type { CliContext } from "./context.ts";
 
 /**
- * Makes sure that this user's helper works, asking for root when it does not.
- * Throws CzctlError `not_elevated`.
+ * Makes sure that this user's helper works and is the only one, asking for root
+ * when that is not so. Throws CzctlError.
  */
 export async function elevate(
   prefix: string | undefined,
   context: CliContext,
 ): Promise<Elevation> {
   const { print } = context;
-  const query = { version: buildInfo().version, prefix: await prefixOf(prefix, context) };
+  const { base } = context.paths();
+  const remembered = await rememberedPrefix(base);
+  const query = { version: buildInfo().version, prefix: prefixOf(prefix, remembered, context) };
   const before = await inspectElevation(query);
-  if (before.state === "root" || before.state === "ready") return before;
+  if (before.state === "root") return before;
+  const moves = query.prefix !== remembered && await isInstalled(remembered);
+  const ready = before.state === "ready" && !moves;
+  if (ready && query.prefix === remembered) return before;
   // Before root is asked for what could not be used then.
-  await ensurePrivateDir(join(context.paths().base, "state"));
+  await ensurePrivateDir(join(base, "state"));
+  if (ready) {
+    // Root installed it by hand.
+    await rememberPrefix(base, query.prefix);
+    return before;
+  }
   print.say(`${WHY_ROOT}.`);
   if (before.state === "outdated") {
     print.say(`The installed helper is of version ${before.version} and is replaced.`);
   }
+  if (moves) print.say(`The one below "${remembered}" is removed.`);
   print.finish();
   // sudo asks on the terminal itself; Ctrl-C there is for sudo.
   const takeBack = context.handOverInterrupts();
   try {
-    await elevateWithSudo({ action: "install", binary: ownExecutable(), prefix: query.prefix });
+    await elevateWithSudo({
+      action: "install",
+      binary: ownExecutable(),
+      prefix: query.prefix,
+      ...(moves ? { former: remembered } : {}),
+    });
   } finally {
     takeBack();
   }
+  await rememberPrefix(base, query.prefix);
   const after = await inspectElevation(query);
   if (after.state !== "ready") {
     throw new CzctlError(
@@ -48,26 +67,32 @@ export async function elevate(
       { hint: "Install it in another place: czctl start --prefix FOLDER" },
     );
   }
-  await rememberPrefix(context.paths().base, query.prefix);
   return after;
 }
 
-/** Removes this user's helper; undefined when there is none. Throws CzctlError `not_elevated`. */
+/** Removes and forgets this user's helper; undefined when there is none. Throws CzctlError. */
 export async function removeElevated(
   prefix: string | undefined,
   context: CliContext,
 ): Promise<string | undefined> {
-  const query = { version: buildInfo().version, prefix: await prefixOf(prefix, context) };
+  const { base } = context.paths();
+  const remembered = await rememberedPrefix(base);
+  const query = { version: buildInfo().version, prefix: prefixOf(prefix, remembered, context) };
   const { state, path } = await inspectElevation(query);
-  if (state === "root" || state === "absent") return undefined;
+  if (state === "root") return undefined;
+  if (state !== "absent") await removeWithSudo(query.prefix, context);
+  if (query.prefix === remembered) await forgetPrefix(base);
+  return state === "absent" ? undefined : path;
+}
+
+async function removeWithSudo(prefix: string, context: CliContext): Promise<void> {
   context.print.finish();
   const takeBack = context.handOverInterrupts();
   try {
-    await elevateWithSudo({ action: "uninstall", binary: ownExecutable(), prefix: query.prefix });
+    await elevateWithSudo({ action: "uninstall", binary: ownExecutable(), prefix });
   } finally {
     takeBack();
   }
-  return path;
 }
 
 /** `czctl elevate ...`, which root runs for `czctl start`; not for people to type. */
@@ -75,8 +100,6 @@ export async function elevateAsRoot(args: readonly string[]): Promise<void> {
   await runElevate(args, ownExecutable());
 }
 
-async function prefixOf(prefix: string | undefined, context: CliContext): Promise<string> {
-  return prefix === undefined
-    ? await rememberedPrefix(context.paths().base)
-    : resolve(context.cwd, prefix);
+function prefixOf(prefix: string | undefined, remembered: string, context: CliContext): string {
+  return prefix === undefined ? remembered : resolve(context.cwd, prefix);
 }

@@ -181,7 +181,7 @@ async function checkCutShort(
 function cleanUp(options: HostsCheckOptions, elevation: Elevation): () => Promise<string> {
   return async () => {
     const keeper = await HostsKeeper.start({
-      command: helperCommand(elevation, options.binary),
+      command: () => Promise.resolve(helperCommand(elevation, options.binary)),
       version: options.version,
       clock: options.clock,
       log: silentLogger,

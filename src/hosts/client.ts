@@ -20,8 +20,11 @@ const LAST_RESTART_MS = 5_000;
 const WELL_MS = 10_000;
 
 export interface HostsKeeperOptions {
-  /** The installed set-uid copy, or (when already root) the own binary and `helper`. */
-  readonly command: readonly string[];
+  /**
+   * The installed set-uid copy, or (when already root) the own binary and
+   * `helper`. Asked before each start: `czctl start --prefix` moves the copy.
+   */
+  readonly command: () => Promise<readonly string[]>;
   readonly log: Logger;
   readonly clock: Clock;
   /** Version the helper must have; anything else is refused. */
@@ -284,7 +287,7 @@ export class HostsKeeper {
 }
 
 async function startLink(options: HostsKeeperOptions): Promise<HelperLink> {
-  const link = await HelperLink.start(options.command, options.env ?? {}, options.clock);
+  const link = await HelperLink.start(await options.command(), options.env ?? {}, options.clock);
   if (link.hello.version === options.version) return link;
   await link.end().catch(() => {});
   throw new CzctlError(

@@ -5,9 +5,9 @@
 import { join } from "node:path";
 import { CzctlError } from "../model/errors.ts";
 import { realFiles } from "../platform/files.ts";
-import { readIfPresent, writeAtomic } from "../platform/private_files.ts";
+import { readIfPresent, removeIfPresent, writeAtomic } from "../platform/private_files.ts";
 import { currentUser, runProgram } from "../platform/run_program.ts";
-import { install, uninstall } from "./install.ts";
+import { install, move, uninstall } from "./install.ts";
 import { checkInstalledFor, DEFAULT_PREFIX, HELPER_MODE, helperPath } from "./installed.ts";
 import { probe } from "./probe.ts";
 
@@ -37,6 +37,12 @@ export interface ElevationQuery {
   /** The `version` of this czctl. */
   readonly version: string;
   readonly prefix?: string;
+}
+
+/** Whether anything is where the current user's copy would be. */
+export async function isInstalled(prefix: string): Promise<boolean> {
+  const path = helperPath(prefix, currentUser().uid);
+  return await realFiles.lstat(path).catch(() => undefined) !== undefined;
 }
 
 /** Looks at the installed copy of the current user and asks it who it is. */
@@ -100,13 +106,16 @@ export interface ElevateRequest {
   /** The path of this program. */
   readonly binary: string;
   readonly prefix?: string;
+  /** With `install`: the prefix of the copy that goes when this one is there. */
+  readonly former?: string;
 }
 
 /** What root has to run for the current user. */
 export function elevateCommand(request: ElevateRequest): string[] {
   const { uid, gid } = currentUser();
-  const { binary, action, prefix = DEFAULT_PREFIX } = request;
-  return [binary, ELEVATE_COMMAND, action, `${uid}:${gid}`, prefix];
+  const { binary, action, prefix = DEFAULT_PREFIX, former } = request;
+  const places = former === undefined ? [prefix] : [prefix, former];
+  return [binary, ELEVATE_COMMAND, action, `${uid}:${gid}`, ...places];
 }
 
 /**
@@ -150,14 +159,16 @@ async function explainUnreadable(binary: string): Promise<void> {
 }
 
 /**
- * `czctl elevate install|uninstall UID:GID PREFIX`, run by root. `binary` is
- * the path of this program, which is what gets installed. Throws CzctlError.
+ * `czctl elevate install UID:GID PREFIX [FORMER]` or `uninstall UID:GID PREFIX`,
+ * run by root. `binary` is the path of this program, which is what gets
+ * installed. Throws CzctlError.
  */
 export async function runElevate(args: readonly string[], binary: string): Promise<void> {
-  const [action, user, prefix, ...rest] = args;
+  const [action, user, prefix, ...more] = args;
   const ids = /^([0-9]{1,10}):([0-9]{1,10})$/.exec(user ?? "");
   const known = action === "install" || action === "uninstall";
-  if (!known || ids === null || prefix === undefined || rest.length > 0) {
+  const most = action === "install" ? 1 : 0;
+  if (!known || ids === null || prefix === undefined || more.length > most) {
     throw new CzctlError("usage", "Cannot elevate: the arguments are not those of czctl start", {
       hint: "Run: czctl start",
     });
@@ -169,7 +180,8 @@ export async function runElevate(args: readonly string[], binary: string): Promi
   }
   const [uid, gid] = [Number(ids[1]), Number(ids[2])];
   if (action === "uninstall") await uninstall({ prefix, uid });
-  else await install({ prefix, uid, gid, source: binary });
+  else if (more[0] === undefined) await install({ prefix, uid, gid, source: binary });
+  else await move({ prefix, uid, gid, source: binary, former: more[0] });
 }
 
 /** The prefix of the last `czctl start`, kept in the state folder. */
@@ -180,6 +192,11 @@ export async function rememberedPrefix(base: string): Promise<string> {
 
 export async function rememberPrefix(base: string, prefix: string): Promise<void> {
   await writeAtomic(join(base, "state", "prefix"), `${prefix}\n`);
+}
+
+/** After the copy was removed: the next `czctl start` has the default again. */
+export async function forgetPrefix(base: string): Promise<void> {
+  await removeIfPresent(join(base, "state", "prefix"));
 }
 
 export { HELPER_MODE, helperPath };

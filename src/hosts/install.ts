@@ -53,17 +53,59 @@ export async function install(options: InstallOptions & { readonly source: strin
   await refuseUselessCopy(options, target);
 }
 
-/** Takes the copy and its folders away again; false when there was none. Throws the system's error. */
+/**
+ * Installs, and takes the copy below `former` away: a user has one copy, the
+ * one that is remembered. Where the old one cannot go, the new one does not
+ * stay. Throws CzctlError `failed`.
+ */
+export async function move(
+  options: InstallOptions & { readonly source: string; readonly former: string },
+) {
+  const { prefix, former, uid } = options;
+  const old = helperPath(former, uid);
+  // Before anything is done.
+  await holdsCopy(old);
+  await install(options);
+  // A folder that is mounted in two places.
+  if (await isSameFile(old, helperPath(prefix, uid))) return;
+  try {
+    await uninstall({ prefix: former, uid });
+  } catch (error) {
+    await uninstall(options);
+    throw error;
+  }
+}
+
+/** Takes the copy and its folders away again; false when there was none. Throws CzctlError `failed`. */
 export async function uninstall({ prefix, uid }: Omit<InstallOptions, "gid">): Promise<boolean> {
   const target = helperPath(prefix, uid);
-  const loose = await looseFolder(realFiles, target).catch(() => undefined);
-  if (loose !== undefined && await realFiles.lstat(loose) !== undefined) {
-    throw cannot(`"${loose}" is a link, not root's, or writable by others`);
+  if (!await holdsCopy(target)) return false;
+  try {
+    const there = await realFiles.lstat(target) !== undefined;
+    if (there) await realFiles.remove(target);
+    await removeEmptyFolders(dirname(target));
+    return there;
+  } catch (error) {
+    throw cannotRemove(target, messageOf(error));
   }
-  const there = await realFiles.lstat(target) !== undefined;
-  if (there) await realFiles.remove(target);
-  await removeEmptyFolders(dirname(target));
-  return there;
+}
+
+/**
+ * Whether the folder for the copy at `target` is there. Throws CzctlError
+ * `failed` when anybody but root could change what lies in it.
+ */
+async function holdsCopy(target: string): Promise<boolean> {
+  if (!target.startsWith("/")) throw cannotRemove(target, "it is not an absolute path");
+  const folder = dirname(target);
+  if (await realFiles.lstat(folder).catch(() => undefined) === undefined) return false;
+  const loose = await looseFolder(realFiles, target);
+  if (loose === undefined) return true;
+  throw cannotRemove(target, `"${loose}" is a link, not root's, or writable by others`);
+}
+
+async function isSameFile(a: string, b: string): Promise<boolean> {
+  const [one, other] = await Promise.all([a, b].map((path) => realFiles.lstat(path)));
+  return one !== undefined && one.inode === other?.inode && one.device === other.device;
 }
 
 const ANOTHER_PLACE = "Name another place with: czctl start --prefix FOLDER";
@@ -121,6 +163,12 @@ async function removeEmptyFolders(folder: string): Promise<void> {
   } catch {
     // Not empty, or not there.
   }
+}
+
+function cannotRemove(target: string, reason: string): CzctlError {
+  return new CzctlError("failed", `Cannot remove the helper "${target}": ${reason}`, {
+    hint: "See who may change what is above it, and remove it as root",
+  });
 }
 
 function cannot(reason: string, hint?: string): CzctlError {

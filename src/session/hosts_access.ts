@@ -15,7 +15,7 @@ import { SYSTEM_PLACE } from "../hosts/place.ts";
 import { buildInfo } from "../platform/build_info.ts";
 import { ownExecutable, userId } from "../platform/daemon.ts";
 import type { StatePaths } from "../platform/paths.ts";
-import { readBytesIfPresent, replaceLink } from "../platform/private_files.ts";
+import { pathExists, readBytesIfPresent, replaceLink } from "../platform/private_files.ts";
 import type { HostsWriter } from "./hosts_board.ts";
 import type { Relays } from "./rooms.ts";
 
@@ -72,6 +72,7 @@ class LazyHosts implements HostsAccess {
   #running: HostsKeeper | undefined;
   #failure: unknown;
   #hasBlock = false;
+  #command: string[] | undefined;
 
   constructor(
     private readonly paths: StatePaths,
@@ -132,7 +133,7 @@ class LazyHosts implements HostsAccess {
 
   async #startNow(): Promise<HostsKeeper> {
     const keeper = await HostsKeeper.start({
-      command: await helperCommand(this.paths),
+      command: () => this.#commandNow(),
       version: buildInfo().version,
       clock: this.clock,
       log: this.log,
@@ -140,5 +141,13 @@ class LazyHosts implements HostsAccess {
     this.#running = keeper;
     this.#failure = undefined;
     return keeper;
+  }
+
+  /** The same as long as it is there; `czctl start --prefix` moves it. */
+  async #commandNow(): Promise<string[]> {
+    if (this.#command === undefined || !(await pathExists(this.#command[0]!))) {
+      this.#command = await helperCommand(this.paths);
+    }
+    return this.#command;
   }
 }

@@ -1,7 +1,7 @@
 /** Root once: `czctl start` through sudo, then sessions of an ordinary user without it. */
 import assert from "node:assert/strict";
 import { status } from "./facts.ts";
-import { until } from "./sandbox.ts";
+import { CZCTL, until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
 import { USER, withUser } from "./user.ts";
 
@@ -41,6 +41,71 @@ e2e(
     await until("svc has ended", async () => (await box.pidsOf("czfwd")).length === 0);
   },
 );
+
+e2e(
+  "start with another prefix moves the copy, under an open session too; --uninstall forgets it",
+  async (scene) => {
+    const { box } = scene;
+    const { done } = await withUser(scene, true);
+    const copies = async () =>
+      (await box.sh("find /usr/local -name czfwd -type f | sort")).stdout.split("\n").slice(0, -1);
+    const copyBelow = (prefix: string) => `${prefix}/libexec/czctl/12345/czfwd`;
+    await done("start", "--prefix", "/usr/local/a");
+    assert.deepEqual(await copies(), [copyBelow("/usr/local/a")]);
+    await done("teleport", "namespace", ns, "--context", "token");
+
+    const moved = await done("start", "--prefix", "/usr/local");
+    assert.match(moved.stdout, /^The one below "\/usr\/local\/a" is removed\.$/m);
+    assert.deepEqual(await copies(), [copyBelow("/usr/local")]);
+    assert.equal((await box.sh("ls -A /usr/local/a")).stdout, "", "no folder of it is left");
+
+    // The next helper is started from the new place.
+    const block = await box.hostsText();
+    const { helper } = await status({ done });
+    await box.kill(helper.pid!, "KILL");
+    await until("another helper runs", async () => {
+      const now = (await status({ done })).helper;
+      return now.state === "running" && now.pid !== helper.pid;
+    });
+    await until("the block is there", async () => await box.hostsText() === block);
+
+    await done("start", "--prefix", "/usr/local/a");
+    await done("stop", "--uninstall");
+    assert.deepEqual(await copies(), []);
+    await done("start");
+    assert.deepEqual(await copies(), [copyBelow("/usr/local")]);
+    await done("stop", "--uninstall");
+    assert.deepEqual(await copies(), []);
+  },
+);
+
+e2e("a copy that cannot be removed safely stays, and start elsewhere says so", async (scene) => {
+  const { box } = scene;
+  const { czctl, done } = await withUser(scene, true);
+  await done("start", "--prefix", "/usr/local/a");
+  await done("stop");
+  await box.sh("mkdir /usr/local/b; mv /usr/local/a/libexec /usr/local/b");
+  await box.sh("ln -s /usr/local/b/libexec /usr/local/a/libexec");
+  const refused = await czctl("start");
+  assert.notEqual(refused.code, 0, "the remembered place is a link");
+  const elsewhere = await czctl("start", "--prefix", "/usr/local/c");
+  assert.notEqual(elsewhere.code, 0);
+  assert.match(elsewhere.stderr, /Cannot remove the helper "\S+": "\S+\/a\/libexec" is a link/);
+  assert.equal(
+    (await box.sh("find /usr/local -name czfwd")).stdout,
+    "/usr/local/b/libexec/czctl/12345/czfwd\n",
+  );
+});
+
+e2e("a helper that root installed by hand is the one that is used", async (scene) => {
+  const { box } = scene;
+  const { done } = await withUser(scene, false);
+  await box.sh(`${CZCTL} elevate install 12345:12345 /usr/local/a`);
+  await done("start", "--prefix", "/usr/local/a");
+  await done("teleport", "namespace", ns, "--context", "token");
+  assert.equal((await status({ done })).helper.state, "running");
+  await done("stop");
+});
 
 e2e(
   "start without sudo's leave: exit code 4, what root has to run, nothing installed",

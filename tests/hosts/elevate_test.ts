@@ -93,8 +93,9 @@ test("czctl elevate is root's, and takes nothing but what start gives it", async
       "install",
       "1:1",
       "/x",
-      "y",
-    ]]
+      "/y",
+      "/z",
+    ], ["uninstall", "1:1", "/x", "/y"]]
   ) {
     const { code, err } = await machine.run([BINARY, "elevate", ...args]);
     assert.equal(code, 2, `${args}: ${err}`);

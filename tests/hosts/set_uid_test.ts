@@ -305,6 +305,45 @@ test("is not installed where it could be changed or would not work", async (mach
   assert.equal(await machine.sh(`stat -c '%a %F' ${COPY}`), "4750 regular file\n");
 });
 
+test("is moved to another prefix, and nothing but itself is removed for that", async (machine) => {
+  const before = contentOf(await machine.changes());
+  const move = (prefix: string, former: string) =>
+    machine.run([BINARY, "elevate", "install", `${DEMO.uid}:${DEMO.gid}`, prefix, former]);
+  const there = (prefix: string) => machine.exists(`${prefix}/libexec/czctl/${DEMO.uid}/czfwd`);
+  await installCopy(machine, "/opt/a");
+  await machine.sh("touch /opt/a/libexec/mine");
+  assert.equal((await move("/usr/local", "/opt/a")).code, 0);
+  assert.deepEqual([await there("/usr/local"), await there("/opt/a")], [true, false]);
+  assert.equal(await machine.sh("find /opt/a -type f"), "/opt/a/libexec/mine\n");
+  // The same folder under another name.
+  await machine.sh("mkdir /opt/twin; mount --bind /usr/local /opt/twin");
+  assert.equal((await move("/opt/twin", "/usr/local")).code, 0);
+  assert.equal(await there("/usr/local"), true);
+  await machine.sh("umount /opt/twin; rm -r /opt/a /opt/twin");
+
+  const refusal = async (former: string, reason: RegExp) => {
+    const { code, err } = await move("/opt/b", former);
+    assert.equal(code, 1, err);
+    assert.match(err, reason);
+    assert.deepEqual([await there("/usr/local"), await there("/opt/b")], [true, false]);
+  };
+  // Somebody else's folder, with a way to the copy from there.
+  await machine.sh(`mkdir -p /opt/evil; ln -s /usr/local/libexec /opt/evil/libexec`);
+  await refusal("/opt/evil", /"\/opt\/evil\/libexec" is a link/);
+  await machine.sh(`chown ${DEMO.uid} /opt/evil`);
+  await refusal("/opt/evil", /is a link, not root's, or writable by others/);
+  await refusal("usr/local", /not an absolute path/);
+  // What cannot be removed after all: the new one does not stay either.
+  await machine.sh("mount --bind /usr/local /usr/local; mount -o remount,bind,ro /usr/local");
+  await refusal("/usr/local", /Cannot remove the helper .*read-only/i);
+  await machine.sh("umount /usr/local; rm -r /opt/evil");
+  const relative = await elevate(machine, "usr/local", "uninstall");
+  assert.equal(relative.code, 1, relative.err);
+  assert.equal((await elevate(machine, "/usr/local", "uninstall")).code, 0);
+  await machine.sh("rmdir /opt/b 2>/dev/null || true");
+  assert.deepEqual(contentOf(await machine.changes()), before);
+});
+
 /** Without the times, which a file that was put back cannot keep. */
 function contentOf(changes: Map<string, string>): Map<string, string> {
   return new Map([...changes].map(([path, facts]) => {

@@ -5,6 +5,7 @@ import { outputOption } from "../options.ts";
 const AFTER = `
 Changing /etc/hosts needs root. "start" installs a copy of czctl that may do
 that and nothing else, in a folder only root can write; it asks for root once.
+With another --prefix than before, the copy at the former place is removed.
 As root, and in containers run as root, nothing is installed.
 
 Examples:

@@ -12,7 +12,7 @@ const [version, original, ...command] = Deno.args as [string, string, ...string[
 try {
   await saveOriginal(original);
   const keeper = await HostsKeeper.start({
-    command,
+    command: () => Promise.resolve(command),
     version,
     log: silentLogger,
     clock: systemClock,
