@@ -13,6 +13,7 @@ import {
   HostsMarkerError,
   type Marker,
 } from "./markers.ts";
+import { isOwnLine, rangeList, remainsOf } from "./remains.ts";
 
 /** One line of the block. */
 export interface BlockLine {
@@ -56,12 +57,12 @@ export function editBlock(
 /** Where the block of `uid` is, if there is one. Throws HostsMarkerError. */
 export function blockOf(file: Uint8Array, uid: number): Block | undefined {
   const markers = findMarkers(file);
-  refuseUnreadable(markers);
+  refuseUnreadable(file, markers);
   const own = markers.filter((marker) => marker.uid === uid);
   if (own.length === 0) return undefined;
   const block = findBlocks(markers).find((one) => one.uid === uid);
   if (own.length === 2 && block !== undefined) return block;
-  throw unclear(own, uid);
+  throw unclear(file, own, uid);
 }
 
 interface Place {
@@ -142,9 +143,6 @@ function withoutSpan(
   return concat(before, inheritNewline(after));
 }
 
-/** A line of ours, switched off by somebody or not: addresses of 127.1.0.0/16 are czctl's alone. */
-const OWN_LINE = /^[ \t]*#?[ \t]*127\.1\.[0-9]{1,3}\.[0-9]{1,3}[ \t]/;
-
 /**
  * What somebody wrote between the markers and cannot be ours. It is not thrown
  * away but moved behind the block, where it stays when the block goes.
@@ -153,7 +151,7 @@ function foreignLines(file: Uint8Array, span: LineSpan): Uint8Array {
   const inside = file.subarray(span.start, span.end);
   const kept = lineSpans(inside).filter((line) => {
     const text = textOf(inside.subarray(line.start, line.end));
-    return text.trim() !== "" && !OWN_LINE.test(text) && findMarkers(bytesOf(text)).length === 0;
+    return text.trim() !== "" && !isOwnLine(text) && findMarkers(bytesOf(text)).length === 0;
   });
   return concat(...kept.map((line) => inside.subarray(line.start, line.end)));
 }
@@ -174,20 +172,23 @@ function inheritNewline(after: Uint8Array): Uint8Array {
   );
 }
 
-function refuseUnreadable(markers: readonly Marker[]): void {
-  const odd = markers.filter((marker) => marker.uid === undefined).map((marker) => marker.line);
+function refuseUnreadable(file: Uint8Array, markers: readonly Marker[]): void {
+  const unread = markers.filter((marker) => marker.uid === undefined);
+  const odd = unread.map((marker) => marker.line);
   if (odd.length === 0) return;
   throw new HostsMarkerError(
     `${lineList(odd)} ${odd.length === 1 ? "looks" : "look"} like a czctl marker but ${
       odd.length === 1 ? "is" : "are"
     } not one`,
     odd,
-    `Look at ${lineList(odd)} of /etc/hosts, delete what is left of a czctl block there, ` +
+    `Look at ${
+      rangeList(remainsOf(file, unread))
+    } of /etc/hosts, delete what is left of a czctl block there, ` +
       "then run: czctl doctor",
   );
 }
 
-function unclear(own: readonly Marker[], uid: number): HostsMarkerError {
+function unclear(file: Uint8Array, own: readonly Marker[], uid: number): HostsMarkerError {
   const lines = own.map((marker) => marker.line);
   const begins = own.filter((marker) => marker.kind === "begin").length;
   const ends = own.length - begins;
@@ -201,7 +202,9 @@ function unclear(own: readonly Marker[], uid: number): HostsMarkerError {
   return new HostsMarkerError(
     `the czctl block of user ${uid} ${reason} (${lineList(lines)})`,
     lines,
-    `Delete the czctl lines at ${lineList(lines)} of /etc/hosts, or bring back your copy with: ` +
+    `Delete ${
+      rangeList(remainsOf(file, own))
+    } of /etc/hosts, what is left of that block, or bring back your copy with: ` +
       "sudo cp ~/hosts.original /etc/hosts; then run: czctl doctor",
   );
 }

@@ -14,6 +14,7 @@ import { findMarkers } from "./markers.ts";
 import { isLocalServiceAddress } from "./names.ts";
 import { SYSTEM_PLACE } from "./place.ts";
 import { blockIsKept } from "./probe.ts";
+import { rangeList, strayLines } from "./remains.ts";
 
 export interface HostsFinding {
   readonly id:
@@ -23,6 +24,7 @@ export interface HostsFinding {
     | "kept_elsewhere"
     | "unwritable"
     | "foreign_lines"
+    | "stray_lines"
     | "cut_short"
     | "helper"
     | "low_ports"
@@ -63,6 +65,7 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsFindi
   return [
     ...await checkWritable(),
     ...await checkBlock(file, options, elevation),
+    ...checkStrayLines(file),
     ...await checkCutShort(options, elevation),
     ...checkElevation(elevation),
     ...await checkBackup(file, options),
@@ -124,6 +127,18 @@ async function checkBlock(
     });
   }
   return found;
+}
+
+/** They may be somebody's own, so nothing here removes them. */
+function checkStrayLines(file: Uint8Array): HostsFinding[] {
+  const stray = strayLines(file);
+  if (stray.length === 0) return [];
+  return [{
+    id: "stray_lines",
+    what: "Addresses of 127.1.0.0/16 are in no czctl block of /etc/hosts " +
+      `(${rangeList(stray)}): what is left of one, or lines of your own`,
+    mend: "Delete those lines if they are not yours; no session is given the names they have",
+  }];
 }
 
 /**

@@ -20,7 +20,7 @@ export function endLine(uid: number, addedNewline: boolean): string {
 }
 
 /** Anything that could be a marker of ours, well formed or not. */
-const LOOKS_LIKE_MARKER = /^[ \t]*#[ \t]*czctl[ \t]+(?:begin|end)(?![a-z0-9_-])/i;
+const LOOKS_LIKE_MARKER = /^[ \t]*#[ \t]*czctl[ \t]+(begin|end)(?![a-z0-9_-])/i;
 const MARKER = /^# czctl (begin|end) (0|[1-9][0-9]{0,9})(?: (?:-|\(and)[ -~]*)?\r?\n?$/;
 
 export interface Marker extends LineSpan {
@@ -38,14 +38,15 @@ export function findMarkers(bytes: Uint8Array, lines = lineSpans(bytes)): Marker
   lines.forEach(({ start, end }, index) => {
     // Long lines cannot be markers; this bounds the work on odd files.
     const text = textOf(bytes.subarray(start, Math.min(end, start + 256)));
-    if (!LOOKS_LIKE_MARKER.test(text)) return;
+    const looks = LOOKS_LIKE_MARKER.exec(text);
+    if (looks === null) return;
     const parts = end - start <= 256 ? MARKER.exec(text) : null;
     const uid = parts === null ? NaN : Number(parts[2]);
     found.push({
       start,
       end,
       line: index + 1,
-      kind: parts?.[1] === "end" ? "end" : "begin",
+      kind: looks[1]!.toLowerCase() === "end" ? "end" : "begin",
       uid: uid <= 0xffffffff ? uid : undefined,
       addedNewline: text.includes(ADDED_NEWLINE),
     });

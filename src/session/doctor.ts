@@ -189,6 +189,7 @@ const HOSTS_SUBJECT: Readonly<Record<HostsFinding["id"], string>> = {
   kept_elsewhere: "hosts file",
   unwritable: "hosts file",
   foreign_lines: "hosts file",
+  stray_lines: "hosts file",
   cut_short: "hosts file",
   helper: "helper",
   low_ports: "low ports",
@@ -197,7 +198,7 @@ const HOSTS_SUBJECT: Readonly<Record<HostsFinding["id"], string>> = {
 };
 
 /** Findings that spoil nothing while they last. */
-const MILD = new Set<HostsFinding["id"]>(["foreign_lines", "low_ports", "backup"]);
+const MILD = new Set<HostsFinding["id"]>(["foreign_lines", "stray_lines", "low_ports", "backup"]);
 
 async function checkHostsRoom(look: Look): Promise<Mendable[]> {
   const found = await checkHosts({

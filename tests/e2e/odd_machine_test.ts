@@ -67,6 +67,29 @@ e2e("a hosts file with broken markers does not become the backup", async (scene)
   assert.match((await scene.done("doctor", "--fix")).stdout, /Nothing is wrong/);
 });
 
+e2e(
+  "who deletes the markers of a block alone is told of the lines that are left",
+  async (scene) => {
+    const { box, done } = scene;
+    const good = await box.hostsText();
+    await box.writeHosts(
+      `${good}# czctl begin 0 - x\n127.1.31.1 a.b\n127.1.31.2 c.d\n10.0.0.1 e\n`,
+    );
+    assert.match((await scene.czctl("doctor")).stdout, /mend: Delete lines 3 to 5 of \/etc\/hosts/);
+    await box.sh("sed -i /czctl/d /etc/hosts");
+    const left = await done("doctor", "--fix");
+    assert.match(left.stdout, /! +hosts file +Addresses of 127\.1\.0\.0\/16 .*\(lines 3 and 4\)/);
+    assert.doesNotMatch(left.stdout, /Nothing is wrong/);
+    assert.equal(
+      await box.hostsText(),
+      `${good}127.1.31.1 a.b\n127.1.31.2 c.d\n10.0.0.1 e\n`,
+      "they may be somebody's own",
+    );
+    await box.writeHosts(good);
+    assert.match((await done("doctor")).stdout, /hosts file +As it should be/);
+  },
+);
+
 e2e("a full disk is no bug of czctl", async (scene) => {
   const { box } = scene;
   await box.sh(`

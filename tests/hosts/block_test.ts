@@ -3,6 +3,7 @@ import { blockOf, editBlock } from "../../src/hosts/block.ts";
 import { bytesOf, textOf } from "../../src/hosts/bytes.ts";
 import { HostsMarkerError } from "../../src/hosts/markers.ts";
 import { withoutBlocks } from "../../src/hosts/original.ts";
+import { strayLines } from "../../src/hosts/remains.ts";
 
 const WEB = [{ address: "127.1.31.1", names: ["web.demo", "web.demo.svc"] }];
 const BEGIN = "# czctl begin 1000 - added by czctl, removed by: czctl session close\n";
@@ -86,6 +87,36 @@ Deno.test("editBlock refuses markers it cannot be sure of, with lines and mend",
     assert.match(error.message, /^Cannot edit the hosts file: .*line/);
     assert.match(error.hint ?? "", /\/etc\/hosts/);
   }
+});
+
+Deno.test("the mend of a damaged block names its lines, not its markers alone", () => {
+  const three = LINE + "#127.1.31.2 off.demo\r\n" + LINE;
+  const cases: [string, string][] = [
+    ["a\n" + BEGIN + three + "10.0.0.1 mine\n" + LINE, "Delete lines 2 to 5 of"],
+    ["a\n" + three + END + LINE, "Delete lines 2 to 5 of"],
+    ["a\n" + BEGIN + "10.0.0.1 mine\n", "Delete line 2 of"],
+    [BEGIN + LINE + "a\n" + BEGIN + LINE + END, "Delete lines 1 and 2 and 4 to 6 of"],
+    [LINE + END + LINE + END, "Delete lines 1 to 4 of"],
+    [END + "a\n" + BEGIN + "a\n" + BEGIN, "Delete lines 1, 3 and 5 of"],
+    // Another user's marker is not ours to judge.
+    [BEGIN + LINE + "# czctl end 1001\n", "Delete lines 1 and 2 of"],
+    ["# czctl begin 01000\n" + three + END, "Look at lines 1 to 5 of"],
+    [BEGIN + LINE + "# czctl end\na\n", "Look at lines 1 to 3 of"],
+  ];
+  for (const [text, mend] of cases) {
+    assert.equal(refusal(text).hint?.slice(0, mend.length), mend, text);
+  }
+});
+
+Deno.test("strayLines finds the lines of ours that are in nobody's block", () => {
+  const stray = (text: string) => strayLines(bytesOf(text)).map(({ first, last }) => [first, last]);
+  const other = "# czctl begin 1001\n" + LINE + "# czctl end 1001\n";
+  assert.deepEqual(stray("127.0.1.1 me\n127.10.0.1 x\n" + BEGIN + LINE + END + other), []);
+  assert.deepEqual(stray("a\n" + LINE + LINE + other + "\t127.1.9.9\tx # y"), [[2, 3], [7, 7]]);
+  assert.deepEqual(stray("#127.1.9.9 x\n127.1.9.9 \n127.1.9.9 # x\n# 127.1.9.9\n"), []);
+  // These the mend of the block names already.
+  assert.deepEqual(stray(BEGIN + LINE + LINE + "a\n" + LINE), [[5, 5]]);
+  assert.deepEqual(stray(LINE + "# czctl end 1001\n"), []);
 });
 
 Deno.test("editBlock is not held up by what is wrong with another user's markers", () => {

@@ -160,11 +160,17 @@ test("checkHosts finds what is wrong, and mends what is safe", async (machine) =
   assert.equal(await machine.read("/etc/hosts"), `${HOSTS}10.0.0.3 mine\n`);
   assert.equal(await machine.exists("/etc/.hosts.czctl"), false);
 
-  await machine.sh(`echo '# czctl begin ${DEMO.uid}' >> /etc/hosts; chmod 755 ${COPY}`);
+  await machine.sh(`echo '# czctl begin ${DEMO.uid}' >> /etc/hosts; chmod 755 ${COPY}
+    printf '127.1.31.%s x\\n' 1 2 >> /etc/hosts`);
   const last = await check(machine, "idle");
   assert.deepEqual(ids(last), ["markers", "helper", "low_ports"]);
-  assert.match(last[0]!.mend, /Delete the czctl lines at line 4/);
+  assert.match(last[0]!.mend, /^Delete lines 4 to 6 of \/etc\/hosts/);
   assert.match(last[1]!.what, /another owner or mode/);
+  // Whoever deletes the marker alone is told of what is left.
+  await machine.sh(`sed -i /czctl/d /etc/hosts; chmod 4750 ${COPY}`);
+  const stray = await check(machine, "idle");
+  assert.deepEqual(ids(stray), ["stray_lines"]);
+  assert.match(stray[0]!.what, /\(lines 4 and 5\): what is left of one, or lines of your own/);
 });
 
 const ids = (findings: HostsFinding[]) => findings.map((finding) => finding.id);

@@ -303,7 +303,7 @@ test("refuses unbalanced markers, says the mend, and touches nothing", async (ma
   const answer = await helper.ask({ op: "apply", entries: [entry("web")] });
   assert.match(
     JSON.stringify(answer),
-    /has no end line \(line 3\).*Delete the czctl lines at line 3/,
+    /has no end line \(line 3\).*Delete line 3 of/,
   );
   assert.equal((await helper.end()).code, 1);
   assert.equal(await machine.read("/etc/hosts"), broken);
