@@ -1,10 +1,13 @@
 import { join, resolve } from "node:path";
-import { CzctlError } from "../model/errors.ts";
+import { CzctlError, EXIT } from "../model/errors.ts";
 import { buildInfo } from "../platform/build_info.ts";
 import { ownExecutable } from "../platform/daemon.ts";
 import {
+  elevateAnswer,
+  type ElevateRequest,
   elevateWithSudo,
   type Elevation,
+  FOR_START,
   forgetPrefix,
   inspectElevation,
   isInstalled,
@@ -15,6 +18,7 @@ import {
 } from "../hosts/elevate.ts";
 import { ensurePrivateDir } from "../platform/private_files.ts";
 import type { CliContext } from "./context.ts";
+import type { Printer } from "./printer.ts";
 
 /**
  * Makes sure that this user's helper works and is the only one, asking for root
@@ -45,19 +49,12 @@ export async function elevate(
     print.say(`The installed helper is of version ${before.version} and is replaced.`);
   }
   if (moves) print.say(`The one below "${remembered}" is removed.`);
-  print.finish();
-  // sudo asks on the terminal itself; Ctrl-C there is for sudo.
-  const takeBack = context.handOverInterrupts();
-  try {
-    await elevateWithSudo({
-      action: "install",
-      binary: ownExecutable(),
-      prefix: query.prefix,
-      ...(moves ? { former: remembered } : {}),
-    });
-  } finally {
-    takeBack();
-  }
+  await askRoot({
+    action: "install",
+    binary: ownExecutable(),
+    prefix: query.prefix,
+    ...(moves ? { former: remembered } : {}),
+  }, context);
   await rememberPrefix(base, query.prefix);
   const after = await inspectElevation(query);
   if (after.state !== "ready") {
@@ -80,24 +77,42 @@ export async function removeElevated(
   const query = { version: buildInfo().version, prefix: prefixOf(prefix, remembered, context) };
   const { state, path } = await inspectElevation(query);
   if (state === "root") return undefined;
-  if (state !== "absent") await removeWithSudo(query.prefix, context);
+  if (state !== "absent") {
+    await askRoot(
+      { action: "uninstall", binary: ownExecutable(), prefix: query.prefix },
+      context,
+    );
+  }
   if (query.prefix === remembered) await forgetPrefix(base);
   return state === "absent" ? undefined : path;
 }
 
-async function removeWithSudo(prefix: string, context: CliContext): Promise<void> {
-  context.print.finish();
+async function askRoot(request: ElevateRequest, context: CliContext): Promise<void> {
+  const { print } = context;
+  print.finish();
+  // sudo asks on the terminal itself; Ctrl-C there is for sudo.
   const takeBack = context.handOverInterrupts();
   try {
-    await elevateWithSudo({ action: "uninstall", binary: ownExecutable(), prefix });
+    await elevateWithSudo(request, (text) => print.errorLines(text));
   } finally {
     takeBack();
   }
 }
 
-/** `czctl elevate ...`, which root runs for `czctl start`; not for people to type. */
-export async function elevateAsRoot(args: readonly string[]): Promise<void> {
-  await runElevate(args, ownExecutable());
+/**
+ * `czctl elevate ...`, which root runs for `czctl start`; not for people to
+ * type, but where there is no sudo. Resolves with the exit code.
+ */
+export async function elevateAsRoot(args: readonly string[], print: Printer): Promise<number> {
+  const forStart = args[0] === FOR_START;
+  try {
+    await runElevate(forStart ? args.slice(1) : args, ownExecutable());
+    return EXIT.done;
+  } catch (error) {
+    if (!forStart || !(error instanceof CzctlError)) throw error;
+    print.raw(elevateAnswer(error));
+    return error.exitCode;
+  }
 }
 
 function prefixOf(prefix: string | undefined, remembered: string, context: CliContext): string {

@@ -40,8 +40,7 @@ async function dispatch(args: readonly string[], context: CliContext): Promise<n
   }
   if (args[0] === "elevate") {
     const { elevateAsRoot } = await import("./elevation.ts");
-    await elevateAsRoot(args.slice(1));
-    return EXIT.done;
+    return await elevateAsRoot(args.slice(1), context.print);
   }
   if (context.program !== undefined && args[0] !== "teleport" && args[0] !== "run") {
     throw new CzctlError(

@@ -3,10 +3,10 @@
  * root to run to get one, and running that through sudo.
  */
 import { join } from "node:path";
-import { CzctlError } from "../model/errors.ts";
-import { realFiles } from "../platform/files.ts";
+import { CzctlError, messageOf } from "../model/errors.ts";
+import { codeOf, realFiles } from "../platform/files.ts";
 import { readIfPresent, removeIfPresent, writeAtomic } from "../platform/private_files.ts";
-import { currentUser, runProgram } from "../platform/run_program.ts";
+import { currentUser, runOnTerminal, runProgram } from "../platform/run_program.ts";
 import { install, move, uninstall } from "./install.ts";
 import { checkInstalledFor, DEFAULT_PREFIX, HELPER_MODE, helperPath } from "./installed.ts";
 import { probe } from "./probe.ts";
@@ -20,6 +20,11 @@ export const WHY_ROOT =
 
 /** The hidden command root runs: `czctl elevate ...`, see `runElevate`. */
 export const ELEVATE_COMMAND = "elevate";
+
+/** Its first argument where `czctl start` reads what came of it, and tells the user. */
+export const FOR_START = "--for-start";
+/** What a failure begins with then, on standard output. */
+const ANSWER = '{"czctl elevate":';
 
 export interface Elevation {
   /**
@@ -120,20 +125,32 @@ export function elevateCommand(request: ElevateRequest): string[] {
 
 /**
  * Has root install or remove the helper of the current user, through sudo,
- * which asks for the password itself. Throws CzctlError `not_elevated` with what
- * to run as root where there is no sudo or it refused.
+ * which asks for the password itself; `tell` shows the user what it says on
+ * standard output. Throws the CzctlError that root met, or `not_elevated` with
+ * what to run as root where there is no sudo or it refused.
  */
-export async function elevateWithSudo(request: ElevateRequest): Promise<void> {
+export async function elevateWithSudo(
+  request: ElevateRequest,
+  tell: (text: string) => void,
+): Promise<void> {
   const command = elevateCommand(request);
-  if (currentUser().uid === 0) return await runElevate(command.slice(2), request.binary);
-  const result = await runProgram(["sudo", "--", ...command], { stdio: "terminal" });
-  if (result?.code === 0) return;
-  if (result !== undefined) await explainUnreadable(request.binary);
+  const [, , ...args] = command;
+  if (currentUser().uid === 0) return await runElevate(args, request.binary);
+  const asked = ["sudo", "--", request.binary, ELEVATE_COMMAND, FOR_START, ...args];
+  let answer = "";
+  const code = await runOnTerminal(asked, (text) => {
+    const at = answer === "" ? text.indexOf(ANSWER) : 0;
+    if (at !== 0) tell(at === -1 ? text : text.slice(0, at));
+    if (at !== -1) answer += text.slice(at);
+  });
+  if (code === 0) return;
+  if (answer !== "") throw CzctlError.fromJSON(JSON.parse(answer)["czctl elevate"]);
+  if (code !== undefined) await explainUnreadable(request.binary);
   throw new CzctlError(
     "not_elevated",
-    result === undefined
+    code === undefined
       ? "Cannot ask for root: there is no sudo"
-      : "Cannot become root: sudo or the installation failed",
+      : "Cannot become root: sudo refused, or could not run czctl",
     { hint: `Have root run: ${command.map(shellWord).join(" ")}` },
   );
 }
@@ -179,9 +196,22 @@ export async function runElevate(args: readonly string[], binary: string): Promi
     });
   }
   const [uid, gid] = [Number(ids[1]), Number(ids[2])];
-  if (action === "uninstall") await uninstall({ prefix, uid });
-  else if (more[0] === undefined) await install({ prefix, uid, gid, source: binary });
-  else await move({ prefix, uid, gid, source: binary, former: more[0] });
+  try {
+    if (action === "uninstall") await uninstall({ prefix, uid });
+    else if (more[0] === undefined) await install({ prefix, uid, gid, source: binary });
+    else await move({ prefix, uid, gid, source: binary, former: more[0] });
+  } catch (error) {
+    if (error instanceof CzctlError || codeOf(error) === undefined) throw error;
+    throw new CzctlError("failed", `Cannot ${action} the helper: ${messageOf(error)}`, {
+      hint: "Name another place with: czctl start --prefix FOLDER",
+      cause: error,
+    });
+  }
+}
+
+/** A failure of `czctl elevate`, as `elevateWithSudo` reads it. */
+export function elevateAnswer(error: CzctlError): string {
+  return `${ANSWER}${JSON.stringify(error.toJSON())}}\n`;
 }
 
 /** The prefix of the last `czctl start`, kept in the state folder. */

@@ -2,14 +2,11 @@
 
 export interface ProgramResult {
   readonly code: number;
-  /** Standard output, when it was captured. */
   readonly output: string;
   readonly errors: string;
 }
 
 export interface RunProgramOptions {
-  /** `terminal`: the program talks to the user itself (sudo asking for a password). */
-  readonly stdio?: "captured" | "terminal";
   /** Run it as this user; for root only. */
   readonly as?: { readonly uid: number; readonly gid: number };
   /** It is killed after this, in ms. */
@@ -24,25 +21,46 @@ export async function runProgram(
   options: RunProgramOptions = {},
 ): Promise<ProgramResult | undefined> {
   const [program, ...args] = command;
-  const stdio = options.stdio === "terminal" ? "inherit" : "piped";
   try {
     const child = new Deno.Command(program!, {
       args,
-      stdin: options.stdio === "terminal" ? "inherit" : "null",
-      stdout: stdio,
-      stderr: stdio,
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
       ...(options.as ?? {}),
       ...(options.env === undefined ? {} : { env: { ...options.env }, clearEnv: true }),
       ...(options.timeoutMs === undefined
         ? {}
         : { signal: AbortSignal.timeout(options.timeoutMs) }),
     });
-    if (options.stdio === "terminal") {
-      return { code: (await child.spawn().status).code, output: "", errors: "" };
-    }
     const { code, stdout, stderr } = await child.output();
     const decoder = new TextDecoder();
     return { code, output: decoder.decode(stdout), errors: decoder.decode(stderr) };
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Runs a program that talks to the user itself (sudo asking for a password).
+ * `hear` gets its standard output as it comes. The exit code; undefined when
+ * there is no such program. Throws the system's error otherwise.
+ */
+export async function runOnTerminal(
+  command: readonly string[],
+  hear: (text: string) => void,
+): Promise<number | undefined> {
+  const [program, ...args] = command;
+  try {
+    const child = new Deno.Command(program!, {
+      args,
+      stdin: "inherit",
+      stdout: "piped",
+      stderr: "inherit",
+    }).spawn();
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) hear(text);
+    return (await child.status).code;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;

@@ -107,6 +107,33 @@ e2e("a helper that root installed by hand is the one that is used", async (scene
   await done("stop");
 });
 
+e2e("what root cannot do is one error: its own, with -o json too", async (scene) => {
+  const { box } = scene;
+  const { czctl } = await withUser(scene, true);
+  await box.sh("mkdir /usr/local/n && mount -t tmpfs -o nosuid,mode=755 tmpfs /usr/local/n");
+  const cases: [string, RegExp][] = [
+    [
+      "/usr/local/n",
+      /^error: Cannot install the helper: set-uid has no effect in "\/usr\/local\/n"/m,
+    ],
+    [`/home/${USER}`, /^error: Cannot install the helper: "\S+" is a link, not root's/m],
+    ["/etc/passwd", /^error: Cannot install the helper: /m],
+  ];
+  for (const [prefix, reason] of cases) {
+    const refused = await czctl("start", "--prefix", prefix);
+    assert.equal(refused.code, 1, refused.stderr);
+    assert.match(refused.stderr, reason);
+    assert.equal(refused.stderr.match(/error:/g)?.length, 1, refused.stderr);
+    assert.match(refused.stderr, /^error: .*\n {2}Name another place with: .*--prefix FOLDER\n$/m);
+    const { code, stdout } = await czctl("start", "--prefix", prefix, "-o", "json");
+    assert.equal(code, 1);
+    const { error } = JSON.parse(stdout);
+    assert.match(`error: ${error.message}`, reason);
+    assert.match(error.hint, /--prefix FOLDER/);
+  }
+  await box.sh("umount /usr/local/n");
+});
+
 e2e(
   "start without sudo's leave: exit code 4, what root has to run, nothing installed",
   async (scene) => {
@@ -115,7 +142,7 @@ e2e(
     assert.equal(refused.code, 4, refused.stderr);
     assert.match(
       refused.stderr,
-      /Have root run: \S+czctl elevate install 12345:12345 \/usr\/local/,
+      /error: Cannot become root: sudo refused, or could not run czctl\n {2}Have root run: \S+czctl elevate install 12345:12345 \/usr\/local/,
     );
     assert.equal((await scene.box.sh("test -e /usr/local/libexec/czctl")).code, 1);
     assert.equal((await scene.box.pidsOf("czfwd")).length, 0);

@@ -81,6 +81,18 @@ test("czctl start explains a home folder that root may not read", async (machine
   assert.match(err, /sudo install -m 755 \/dev\/stdin \/usr\/local\/bin\/czctl < /);
 });
 
+test("what sudo says is shown, and the answer of root is the one error", async (machine) => {
+  // As a fingerprint reader asks: on standard output.
+  await machine.sh(`mkdir /fake; chmod 755 /fake
+    printf '#!/bin/sh\\nprintf "Place your finger"; shift; exec /usr/bin/sudo -- "$@"\\n' > /fake/sudo
+    chmod 755 /fake/sudo`);
+  const path = asDemo("/fake:/usr/bin:/bin");
+  const { code, err } = await machine.run([BINARY, "start", "--prefix", DEMO.home], path);
+  assert.equal(code, 1, err);
+  assert.match(err, /^Place your finger/);
+  assert.equal(err.match(/error:|czctl elevate/g)?.length, 1, err);
+}, !hasSudo());
+
 test("czctl elevate is root's, and takes nothing but what start gives it", async (machine) => {
   const user = await machine.run(
     [BINARY, "elevate", "install", `${DEMO.uid}:${DEMO.gid}`, "/usr/local"],
