@@ -66,12 +66,12 @@ export class Printer {
     stream.write(`${this.#styled(plain(text))}\n`);
   }
 
-  /** What is under way: one changing line on a terminal, plain lines elsewhere. */
+  /** What is under way: one changing line on a terminal that can do that, plain lines elsewhere. */
   progress(text: string): void {
     if (this.quiet) return;
     const stream = this.terminal.stderr;
     const line = this.#styled(`  ${plain(text)}`);
-    if (!stream.isTerminal) {
+    if (!this.terminal.rewrites) {
       if (line !== this.#lastProgress) stream.write(`${line}\n`);
       this.#lastProgress = line;
       return;

@@ -15,6 +15,8 @@ export interface Terminal {
   /** Whether decoration may use more than ASCII. */
   readonly unicode: boolean;
   readonly color: boolean;
+  /** Whether a line on standard error can be written over. */
+  readonly rewrites: boolean;
 }
 
 /** The reader of our output has gone (`czctl ... | head`): no failure, but nothing left to do. */
@@ -31,6 +33,7 @@ export function realTerminal(env: Readonly<Record<string, string>>): Terminal {
     stderr: stream(Deno.stderr, "error"),
     unicode: isTerminal && /utf-?8/i.test(locale),
     color: isTerminal && !env.NO_COLOR && env.TERM !== "dumb",
+    rewrites: Deno.stderr.isTerminal() && env.TERM !== "dumb",
   };
 }
 

@@ -11,16 +11,24 @@ export class FakeTerminal implements Terminal {
   err = "";
   readonly unicode: boolean;
   readonly color: boolean;
+  readonly rewrites: boolean;
   readonly stdout;
   readonly stderr;
 
   constructor(
-    options: { isTerminal?: boolean; unicode?: boolean; color?: boolean; columns?: number } = {},
+    options: {
+      isTerminal?: boolean;
+      unicode?: boolean;
+      color?: boolean;
+      rewrites?: boolean;
+      columns?: number;
+    } = {},
   ) {
     const isTerminal = options.isTerminal ?? false;
     const columns = () => options.columns ?? 80;
     this.unicode = options.unicode ?? false;
     this.color = options.color ?? false;
+    this.rewrites = options.rewrites ?? isTerminal;
     this.stdout = { isTerminal, columns, write: (text: string) => void (this.out += text) };
     this.stderr = { isTerminal, columns, write: (text: string) => void (this.err += text) };
   }

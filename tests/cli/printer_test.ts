@@ -29,6 +29,15 @@ Deno.test("Printer on a terminal: one changing line, taken away before anything 
   assert.equal(terminal.out, `  ✔ ${"hosts".padEnd(48)} 18 names\n`);
 });
 
+Deno.test("Printer on a terminal that cannot rewrite a line (TERM=dumb): plain lines", () => {
+  const terminal = new FakeTerminal({ isTerminal: true, rewrites: false });
+  const print = new Printer(terminal);
+  print.progress("Looking");
+  print.progress("Looking");
+  print.say("Done");
+  assert.equal(terminal.err, "  Looking\n");
+});
+
 Deno.test("Printer colours marks only where the terminal wants colour", () => {
   const with_ = new FakeTerminal({ isTerminal: true, color: true });
   new Printer(with_).step("a", "b");
