@@ -1,4 +1,4 @@
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { CzctlError, messageOf } from "../model/errors.ts";
 
@@ -20,7 +20,7 @@ export async function ensurePrivateDir(path: string): Promise<void> {
 }
 
 /** The system's own words, without the runtime's number and operation behind them. */
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   const text = messageOf(error).replace(/ \(os error \d+\).*$/s, "");
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
@@ -142,6 +142,23 @@ export async function tryLock(path: string): Promise<HeldLock | undefined> {
     return undefined;
   }
   return { release: () => file.close() };
+}
+
+/** More than a full disk takes. */
+const TRIAL_BYTES = 4096;
+
+/** Writes a file into a folder, down to the disk, and takes it away. Throws the system's error. */
+export async function tryToWrite(folder: string): Promise<void> {
+  const path = temporaryName(join(folder, ".czctl-trial"));
+  const file = await Deno.open(path, { createNew: true, write: true, mode: 0o600 });
+  try {
+    const bytes = new Uint8Array(TRIAL_BYTES);
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await file.sync();
+  } finally {
+    file.close();
+    await removeIfPresent(path);
+  }
 }
 
 /** Points a link at a target in one step, whatever was there before. */

@@ -1,3 +1,4 @@
+import { dirname } from "node:path";
 import { systemClock } from "../platform/clock.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import { silentLogger } from "../model/log.ts";
@@ -10,8 +11,9 @@ import { DEFAULT_PORT } from "../inspector/inspector.ts";
 import { buildInfo } from "../platform/build_info.ts";
 import { environment, workingFolder } from "../platform/caller.ts";
 import { ownExecutable } from "../platform/daemon.ts";
+import { codeOf } from "../platform/files.ts";
 import type { StatePaths } from "../platform/paths.ts";
-import { pathExists, removeIfPresent } from "../platform/private_files.ts";
+import { pathExists, reasonOf, removeIfPresent, tryToWrite } from "../platform/private_files.ts";
 import { svcIsAlive, svcStatus } from "./launch.ts";
 import { recoverIfNeeded } from "./recovery.ts";
 import { SessionStore } from "./store.ts";
@@ -63,16 +65,14 @@ export async function runDoctor(
   },
 ): Promise<readonly Finding[]> {
   const { paths, signal, clock = systemClock } = options;
-  const look: Look = {
-    paths,
-    signal,
-    clock,
-    status: await svcStatus(paths),
-    alive: await svcIsAlive(paths),
-  };
+  const status = await svcStatus(paths);
+  // Where nothing can be written no lock can be tried.
+  const alive = await svcIsAlive(paths).catch(() => status !== undefined);
+  const look: Look = { paths, signal, clock, status, alive };
   const found: Mendable[] = [
     ...checkSvc(look),
     ...await checkSocket(look),
+    ...await checkHome(look),
     ...await checkHostsRoom(look),
     ...await checkRecords(look),
     ...checkInspector(look),
@@ -180,6 +180,39 @@ async function checkSocket({ paths, status, alive }: Look): Promise<Mendable[]> 
       return "Removed the socket of a czfwd that is gone";
     },
   }];
+}
+
+/** What keeps a file from being written, by the system's name for it: where to look. */
+const UNWRITABLE: Readonly<Record<string, string>> = {
+  ENOSPC: "Make room there: df -h",
+  EDQUOT: "Make room there: quota; df -h",
+  EROFS: "See how it is mounted: findmnt -T",
+};
+
+/** The folders czctl writes in, as far as they are there; the first trouble is told. */
+async function checkHome({ paths }: Look): Promise<Mendable[]> {
+  const below = [
+    paths.base,
+    ...[paths.sessions, paths.addresses, paths.lock, paths.log].map(dirname),
+  ];
+  for (const folder of [paths.home, ...below]) {
+    try {
+      await tryToWrite(folder);
+    } catch (error) {
+      if (folder !== paths.home && error instanceof Deno.errors.NotFound) continue;
+      const look = UNWRITABLE[codeOf(error) ?? ""] ??
+        "See that HOME is a folder you can write in: ls -ld";
+      return [{
+        finding: {
+          subject: "home folder",
+          state: "problem",
+          text: `czctl cannot write in "${folder}": ${reasonOf(error)}`,
+          mend: `${look} ${folder}`,
+        },
+      }];
+    }
+  }
+  return [];
 }
 
 const HOSTS_SUBJECT: Readonly<Record<HostsFinding["id"], string>> = {

@@ -111,6 +111,35 @@ e2e("doctor says that the hosts file is on a read-only file system", async (scen
   assert.match(said.stdout, /hosts file +\/etc\/hosts cannot be written: .*read-only.*\n.*findmnt/);
 });
 
+e2e("doctor says that HOME cannot be written, why, and where to look", async (scene) => {
+  const { box, czctl, done } = scene;
+  const { home } = box;
+  await done("start");
+  await done("stop");
+  const problem = async (folder: string, reason: string, mend: string) => {
+    const said = await czctl("doctor");
+    assert.equal(said.code, 1, said.stdout + said.stderr);
+    const text = `home folder +czctl cannot write in "${folder}": ${reason}.*\n +mend: .*${mend}`;
+    assert.match(said.stdout, new RegExp(`${text} ${folder}\n`, "i"));
+  };
+  await box.sh(`mount --bind ${home} ${home} && mount -o remount,bind,ro ${home}`);
+  await problem(home, "read-only file system", "findmnt -T");
+  await box.sh(`umount ${home} && mount -t tmpfs -o size=8k tmpfs ${home}/.codezero/state`);
+  await box.sh(`head -c 100000 /dev/zero > ${home}/.codezero/state/fill`);
+  await problem(`${home}/.codezero/state`, "no space left on device", "df -h");
+  await box.sh(`umount ${home}/.codezero/state`);
+  assert.doesNotMatch((await done("doctor")).stdout, /home folder/);
+  assert.equal((await box.sh("find ~ -name '*trial*'")).stdout, "");
+
+  const user = await withUser(scene, true);
+  await box.sh(`chown 0 ${user.home}`);
+  const foreign = await user.czctl("doctor");
+  assert.match(
+    foreign.stdout,
+    /home folder +czctl cannot write in "\S+": permission denied\n.*ls -ld/,
+  );
+});
+
 e2e("doctor looks at the cluster it is told", async (scene) => {
   const { box, cluster } = scene;
   assert.match(
