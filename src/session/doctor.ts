@@ -199,7 +199,7 @@ async function checkHome({ paths }: Look): Promise<Mendable[]> {
     try {
       await tryToWrite(folder);
     } catch (error) {
-      if (folder !== paths.home && error instanceof Deno.errors.NotFound) continue;
+      if (folder !== paths.home && codeOf(error) === "ENOENT") continue;
       const look = UNWRITABLE[codeOf(error) ?? ""] ??
         "See that HOME is a folder you can write in: ls -ld";
       return [{
