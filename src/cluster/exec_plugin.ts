@@ -20,8 +20,8 @@ const BURST_MS = 200;
 const INTERACTIVE_MS = 300_000;
 const SILENT_MS = 30_000;
 /** After a failure it is not run again for this long, in ms; doubled by each further one. */
-const FAILED_FIRST_MS = 5_000;
-const FAILED_MAX_MS = 60_000;
+const FAILED_FIRST_MS = 2_000;
+const FAILED_MAX_MS = 15_000;
 /** The same where nobody answered it: each run may have opened a window. */
 const UNANSWERED_MAX_MS = 1_800_000;
 
