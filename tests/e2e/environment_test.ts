@@ -148,6 +148,7 @@ e2e("environment: the same variables in every format", async (scene) => {
   assert.equal(json.GREETING, "hi VALUE1 $(NOT_EXPANDED) $(UNKNOWN)");
   assert.equal(json.MEMORY_LIMIT, "134217728");
   assert.deepEqual(parse((await done("environment", ...WEB, "-m", "yaml", "-q")).stdout), json);
+  assert.deepEqual(JSON.parse((await done("environment", ...WEB, "-", "-m", "json")).stdout), json);
   await done("environment", ...WEB, "env.sh");
   for (const shell of ["sh", "bash"]) {
     const { stdout } = await box.run([

@@ -11,8 +11,8 @@ import {
 } from "../options.ts";
 
 const AFTER = `
-Without FILE it goes to standard output. KIND/NAME and the older order
-"czctl KIND NAME environment [FILE]" work as well.
+Without FILE, or with -, it goes to standard output. KIND/NAME and the older
+order "czctl KIND NAME environment [FILE]" work as well.
 
 Examples:
   $ czctl environment deployment web -n shop env.sh
