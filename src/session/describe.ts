@@ -1,4 +1,4 @@
-import type { SessionInfo } from "../model/control.ts";
+import type { PortInfo, ServiceInfo, SessionInfo } from "../model/control.ts";
 import type { LeftOutName } from "../model/hosts.ts";
 import type { Emit } from "./emit.ts";
 
@@ -61,6 +61,12 @@ export function describeOpened(
     }
   }
   for (const note of session.notes) emit({ type: "note", text: note });
+}
+
+/** `namespace/service:port`, with `pod.` before the service for an addressed pod. */
+export function portLabel(service: ServiceInfo, port: PortInfo): string {
+  const pod = service.pod === undefined ? "" : `${service.pod}.`;
+  return `${service.namespace}/${pod}${service.name}:${port.port}`;
 }
 
 /** Names that are not in the hosts file, one note for each reason. */

@@ -14,6 +14,7 @@ import { ownExecutable } from "../platform/daemon.ts";
 import { codeOf } from "../platform/files.ts";
 import type { StatePaths } from "../platform/paths.ts";
 import { pathExists, reasonOf, removeIfPresent, tryToWrite } from "../platform/private_files.ts";
+import { portLabel } from "./describe.ts";
 import { svcIsAlive, svcStatus } from "./launch.ts";
 import { recoverIfNeeded } from "./recovery.ts";
 import { SessionStore } from "./store.ts";
@@ -318,8 +319,7 @@ function checkTunnels({ status }: Look): Mendable[] {
 }
 
 function portTrouble(service: ServiceInfo, port: PortInfo): Mendable[] {
-  const pod = service.pod === undefined ? "" : `${service.pod}.`;
-  const name = `${service.namespace}/${pod}${service.name}:${port.port}`;
+  const name = portLabel(service, port);
   const warning = (text: string, mend?: string): Mendable[] => [{
     finding: {
       subject: "tunnels",

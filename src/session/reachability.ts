@@ -7,6 +7,7 @@ export class Reachability {
   readonly #clock: Clock;
   readonly #log: Logger;
   #info: ReachabilityInfo = { reachable: true };
+  readonly #waiting = new Set<() => void>();
 
   constructor(clock: Clock, log: Logger) {
     this.#clock = clock;
@@ -15,6 +16,20 @@ export class Reachability {
 
   get info(): ReachabilityInfo {
     return this.#info;
+  }
+
+  /** Resolves when it is reachable, or after `ms`. */
+  async untilReachable(ms: number): Promise<void> {
+    if (this.#info.reachable) return;
+    await new Promise<void>((resolve) => {
+      const done = () => {
+        cancel();
+        this.#waiting.delete(done);
+        resolve();
+      };
+      const cancel = this.#clock.after(ms, done);
+      this.#waiting.add(done);
+    });
   }
 
   /** Takes what discovery says; each change is logged once. */
@@ -29,6 +44,7 @@ export class Reachability {
         : new Date(this.#clock.now()).toISOString(),
     };
     if (reachable === before.reachable) return;
+    if (reachable) { for (const done of [...this.#waiting]) done(); }
     this.#log.warn(
       reachable ? "The cluster is reachable again" : "The cluster is unreachable",
       { reason },

@@ -267,9 +267,7 @@ export class Session {
     cluster.logInAs(other.subject.cluster);
     if (this.#reachability.info.reachable) return;
     await cluster.reconnect();
-    const { clock } = this.deps;
-    const end = clock.monotonic() + RECONNECT_MS;
-    while (!this.#reachability.info.reachable && clock.monotonic() < end) await clock.sleep(20);
+    await this.#reachability.untilReachable(RECONNECT_MS);
   }
 
   /** Another session of the same cluster has closed: take what it held. */

@@ -11,6 +11,7 @@ import { silentLogger } from "../../src/model/log.ts";
 import { Answer, type RecordedRequest, TestApi } from "./api_server.ts";
 import { TestAuthority } from "./certificates.ts";
 import { FakeClock } from "./fake_clock.ts";
+import { until } from "../until.ts";
 
 async function withApi(work: (api: TestApi) => Promise<void>): Promise<void> {
   const api = await TestApi.start();
@@ -52,6 +53,15 @@ function credential(token: string, expires?: number): string {
 }
 
 const PATH = Deno.env.get("PATH") ?? "";
+
+/** For a plugin's script: a line that counts its runs, and how many there were. */
+function counter(api: TestApi) {
+  const file = join(api.folder, "runs");
+  return {
+    line: `echo x >> ${file}`,
+    count: async () => (await Deno.readTextFile(file).catch(() => "")).length / 2,
+  };
+}
 
 Deno.test("an exec plugin runs with the session's environment, folder and cluster, found on its PATH", async () => {
   await withApi(async (api) => {
@@ -263,13 +273,12 @@ Deno.test("a plugin that asks the user runs where there is a terminal, and its a
 Deno.test("a plugin that fails is left alone for a while, longer each time, until it is asked anew", async () => {
   await withApi(async (api) => {
     const clock = new FakeClock();
-    const runs = join(api.folder, "runs");
+    const { line, count } = counter(api);
     const command = await plugin(
       api,
       "login",
-      `echo x >> ${runs}; [ "$GOOD" ] || exit 1; echo '${credential("good")}'`,
+      `${line}; [ "$GOOD" ] || exit 1; echo '${credential("good")}'`,
     );
-    const count = async () => (await Deno.readTextFile(runs)).length / 2;
     const user = exec({ command });
     const cluster = await api.open({ user, clock, env: { PATH } });
     let expected = 0;
@@ -296,35 +305,31 @@ Deno.test("a plugin that fails is left alone for a while, longer each time, unti
 Deno.test("a plugin that nobody answers does not open one window after the other", async () => {
   await withApi(async (api) => {
     const clock = new FakeClock();
-    const runs = join(api.folder, "runs");
+    const { line, count } = counter(api);
     const go = join(api.folder, "go");
-    const command = await plugin(
-      api,
-      "login",
-      `echo x >> ${runs}; until [ -e ${go} ]; do sleep 0.02; done; rm ${go}; exit 1`,
-    );
+    const script = `${line}; until [ -e ${go} ]; do sleep 0.02; done; rm ${go}; exit 1`;
+    const command = await plugin(api, "login", script);
     const cluster = await api.open({ user: exec({ command }), clock, env: { PATH } });
-    for (let n = 1; n <= 12; n++) {
+    let runs = 0;
+    const started = () => until("it runs", async () => await count() === runs + 1);
+    // Doubled from 2 s each time, up to half an hour.
+    for (const seconds of [2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1800, 1800]) {
       const asked = cluster.targets();
-      while ((await Deno.readTextFile(runs).catch(() => "")).length / 2 < n) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+      await started();
+      runs++;
       clock.advance(30_000);
       await Deno.writeTextFile(go, "");
       await assert.rejects(asked, /it ended with code 1/);
-      clock.advance(1_800_000);
+      clock.advance(seconds * 1000 - 1);
+      await assert.rejects(cluster.targets(), /it ended with code 1/);
+      assert.equal(await count(), runs);
+      clock.advance(1);
     }
-    await assert.rejects(async () => {
-      const asked = cluster.targets();
-      while ((await Deno.readTextFile(runs)).length / 2 < 13) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      // With its session a plugin ends that still waits.
-      await cluster.close();
-      await asked;
-    }, /The session was closed/);
-    clock.advance(1_700_000);
-    assert.equal((await Deno.readTextFile(runs)).length / 2, 13);
+    // With its session a plugin ends that still waits.
+    const asked = cluster.targets();
+    await started();
+    await cluster.close();
+    await assert.rejects(asked, /The session was closed/);
   });
 });
 

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { findProgram, run } from "../../src/platform/exec.ts";
 import { withFolder } from "../temp_folder.ts";
+import { until } from "../until.ts";
 
 Deno.test("findProgram never takes a program of the working folder by its bare name", async () => {
   await withFolder(async (folder) => {
@@ -19,26 +20,46 @@ Deno.test("findProgram never takes a program of the working folder by its bare n
   });
 });
 
+const SCRIPT = `#!/bin/sh
+sleep 97 &
+[ -z "$NOTE" ] || { echo $! > "$NOTE.new"; mv "$NOTE.new" "$NOTE"; }
+echo $!
+wait
+`;
+
 Deno.test("run ends what a program has started, and waits for nobody who holds its output", async () => {
   await withFolder(async (folder) => {
     const path = join(folder, "login");
-    await Deno.writeTextFile(path, "#!/bin/sh\nsleep 97 &\necho $!\nwait\n", { mode: 0o755 });
-    const options = { command: path, args: [], env: {}, cwd: folder, terminal: false };
-    const gone = async (pid: string) => {
-      while (await Deno.stat(`/proc/${pid.trim()}`).catch(() => undefined)) {
-        const state = await Deno.readTextFile(`/proc/${pid.trim()}/stat`).catch(() => ") Z");
-        if (/\) Z/.test(state)) return;
-        await new Promise((resolve) => setTimeout(resolve, 10));
-      }
+    await Deno.writeTextFile(path, SCRIPT, { mode: 0o755 });
+    const options = {
+      command: path,
+      args: [],
+      env: { PATH: Deno.env.get("PATH")! },
+      cwd: folder,
+      terminal: false,
     };
+    const gone = (pid: string) =>
+      until("what it started is gone", async () => {
+        const stat = await Deno.readTextFile(`/proc/${pid.trim()}/stat`).catch(() => undefined);
+        return stat === undefined || stat.includes(") Z ");
+      });
     const late = await run({ ...options, deadlineMs: 500 });
     assert.equal(late.problem, "timeout");
     assert.equal(late.code, null);
     await gone(late.stdout);
 
     const stop = new AbortController();
-    const stopped = run({ ...options, deadlineMs: 60_000, signal: stop.signal });
-    setTimeout(() => stop.abort(new Error("enough")), 200);
+    const noted = join(folder, "pid");
+    const noting = {
+      ...options,
+      env: { ...options.env, NOTE: noted },
+      deadlineMs: 60_000,
+      signal: stop.signal,
+    };
+    const stopped = run(noting);
+    const pid = await until("it runs", () => Deno.readTextFile(noted).catch(() => undefined));
+    stop.abort(new Error("enough"));
     await assert.rejects(stopped, /enough/);
+    await gone(pid);
   });
 });

@@ -8,6 +8,17 @@ function entry(address: string, service: string, namespace: string, bare: boolea
   return { address, service, namespace, domain: "cluster.local", bare };
 }
 
+/** A board whose names nobody else has. */
+function freeBoard(): HostsBoard {
+  return new HostsBoard({
+    apply: (entries) =>
+      Promise.resolve({
+        ...composeBlock(entries, { names: new Map(), addresses: new Map() }, "host"),
+        changed: true,
+      }),
+  });
+}
+
 Deno.test("mergeEntries joins the entries of sessions that share a service", () => {
   const merged = mergeEntries([
     [entry("127.1.31.1", "web", "shop", false)],
@@ -42,13 +53,7 @@ Deno.test("mergeEntries tells the bare names of a Service and its pods apart", (
 });
 
 Deno.test("HostsBoard has the names of two sessions with different domains at one address", async () => {
-  const board = new HostsBoard({
-    apply: (entries) =>
-      Promise.resolve({
-        ...composeBlock(entries, { names: new Map(), addresses: new Map() }, "host"),
-        changed: true,
-      }),
-  });
+  const board = freeBoard();
   const web = entry("127.1.31.1", "web", "shop", true);
   const other = { ...web, domain: "staging.test", qualifiedOnly: true, bare: false };
   await board.put("one", [web]);
@@ -63,13 +68,7 @@ Deno.test("HostsBoard has the names of two sessions with different domains at on
 });
 
 Deno.test("HostsBoard keeps the names of two Services with one address apart", async () => {
-  const board = new HostsBoard({
-    apply: (entries) =>
-      Promise.resolve({
-        ...composeBlock(entries, { names: new Map(), addresses: new Map() }, "host"),
-        changed: true,
-      }),
-  });
+  const board = freeBoard();
   const db = entry("127.1.31.1", "db", "data", false);
   const alias = entry("127.1.31.1", "store", "shop", true);
   const result = await board.put("one", [db, alias]);

@@ -1,4 +1,5 @@
 import type { PortInfo, ServiceInfo, SessionInfo } from "../../model/control.ts";
+import { portLabel } from "../../session/describe.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient, namespacesOf, tunnelledOf, workloadName } from "../control.ts";
 import type { Printer } from "../printer.ts";
@@ -102,8 +103,7 @@ export function troubleLines(services: readonly ServiceInfo[], now: number): str
   return services.flatMap((service) =>
     service.ports.flatMap((port) => {
       const { lastFailure: failure } = port;
-      const pod = service.pod === undefined ? "" : `${service.pod}.`;
-      const name = `${service.namespace}/${pod}${service.name}:${port.port}`;
+      const name = portLabel(service, port);
       if (port.state === "blocked") {
         return plain(`  ! ${name} cannot be bound: ${port.reason ?? "?"}`);
       }
