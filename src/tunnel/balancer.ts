@@ -25,10 +25,14 @@ export class Balancer {
   readonly #options: BalancerOptions;
   #port: BalancedPort = { portName: "" };
   #endpoints: readonly ServiceEndpoint[] = [];
+  /** Uids of the ready ones. */
+  readonly #ready = new Set<string>();
   readonly #open = new Map<string, number>();
   readonly #clients = new Map<string, { uid: string; until: number }>();
   /** Until when a pod is passed over. */
   readonly #shunned = new Map<string, number>();
+  /** Pods on their way out that have refused: they do not come back. */
+  readonly #over = new Set<string>();
   #turn = 0;
 
   constructor(options: BalancerOptions) {
@@ -49,6 +53,20 @@ export class Balancer {
     this.#endpoints = endpoints.filter((endpoint) =>
       endpoint.ports[this.#port.portName] !== undefined
     );
+    this.#ready.clear();
+    const unready = new Set<string>();
+    for (const { podUid, ready } of this.#endpoints) (ready ? this.#ready : unready).add(podUid);
+    for (const uid of this.#over) if (!unready.has(uid)) this.#over.delete(uid);
+  }
+
+  /** True for a pod that is no longer ready, or no longer there. */
+  leaves(uid: string): boolean {
+    return !this.#ready.has(uid) || this.#options.leaving()?.has(uid) === true;
+  }
+
+  /** A pod that leaves refuses connections: its program has ended. */
+  isOver(uid: string): void {
+    this.#over.add(uid);
   }
 
   /**
@@ -97,6 +115,10 @@ export class Balancer {
     return left.length > 0 ? left : candidates;
   }
 
+  get hasReady(): boolean {
+    return this.#endpoints.some(({ podUid }) => !this.leaves(podUid));
+  }
+
   /** Ready pods; terminating ones that still serve only when nothing else is ready. */
   #candidates(): readonly ServiceEndpoint[] {
     const leaving = this.#options.leaving();
@@ -104,7 +126,8 @@ export class Balancer {
     const ready = this.#endpoints.filter((endpoint) => endpoint.ready && stays(endpoint));
     if (ready.length > 0) return ready;
     return this.#endpoints.filter((endpoint) =>
-      endpoint.serving && (endpoint.terminating || !stays(endpoint))
+      endpoint.serving && (endpoint.terminating || !stays(endpoint)) &&
+      !this.#over.has(endpoint.podUid)
     );
   }
 

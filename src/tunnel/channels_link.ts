@@ -40,6 +40,8 @@ const PORT_BYTES = 2;
 const MAX_ERROR_TEXT = 4096;
 /** How long the pod may stay silent after the program has ended its output, in ms: see `end`. */
 const LINGER_MS = 5000;
+/** How long after a pod's end its last bytes may take, in ms. */
+const LAST_BYTES_MS = 3000;
 /** Silence after which the server is asked, and how long it may take, in ms. */
 const PING_MS = 3000;
 const PING_ANSWER_MS = 3500;
@@ -74,6 +76,9 @@ export class ChannelsLink implements Link {
   #cancelLinger: (() => void) | undefined;
   #lingering = false;
   heardAt: number;
+  /** When the pod last sent something, and when it ended. */
+  #dataAt = Number.NEGATIVE_INFINITY;
+  #diedAt = Number.POSITIVE_INFINITY;
   #pingAt: number | undefined;
   #probes: (() => void)[] = [];
 
@@ -146,6 +151,9 @@ export class ChannelsLink implements Link {
 
   tick(now: number): void {
     if (this.state === "closed" || this.#choked) return;
+    if (now - Math.max(this.#diedAt, this.#dataAt) >= LAST_BYTES_MS) {
+      return this.#finish(new TunnelError("pod_gone", "The pod is gone"));
+    }
     if (this.#pingAt !== undefined) {
       if (now - this.#pingAt > 2 * PING_ANSWER_MS && !this.#writer.busy) {
         this.#lost("it no longer answers");
@@ -164,6 +172,11 @@ export class ChannelsLink implements Link {
     if (this.state !== "open") return;
     this.state = "draining";
     if (this.#events === undefined) this.close();
+  }
+
+  podDied(): void {
+    this.drain("its pod is gone");
+    this.#diedAt = this.#options.clock.monotonic();
   }
 
   close(error?: TunnelError): void {
@@ -260,6 +273,7 @@ export class ChannelsLink implements Link {
     bytes = bytes.subarray(skip);
     if (bytes.length === 0) return;
     if (channel === DATA) {
+      this.#dataAt = this.heardAt;
       if (this.#lingering) this.#linger();
       this.#events?.data(bytes, this.#reading!, false);
     } else if (this.#errorText.length < MAX_ERROR_TEXT) {

@@ -6,6 +6,7 @@ import type { ConnectionTap } from "../model/tap.ts";
 import type { AcceptedConn } from "../platform/net.ts";
 import { DownPump } from "./down_pump.ts";
 import { TunnelError } from "./errors.ts";
+import { HttpTurns } from "./http_turns.ts";
 import {
   HEAD_ROOM,
   type Lease,
@@ -29,6 +30,10 @@ export interface ConnectionHost {
   podPort(endpoint: ServiceEndpoint): number;
   /** No link to this pod could be had. */
   shun(uid: string): void;
+  /** True for a pod that is no longer ready, or no longer there, while another is ready. */
+  isReplaced(uid: string): boolean;
+  /** The pod has refused. True when that is no answer yet: it leaves, or may have just ended. */
+  refused(uid: string): boolean;
   opened(client: string, uid: string): void;
   closed(client: string, uid: string): void;
   /** Resolves when the endpoints have changed, or after `ms`. */
@@ -38,8 +43,8 @@ export interface ConnectionHost {
   addDown(bytes: number): void;
   /** A connection came to nothing, or broke; no error: there was no pod to try. */
   failed(error: TunnelError | undefined, endpoint: ServiceEndpoint | undefined): void;
-  /** A pod has answered. */
-  answered(): void;
+  /** The pod has answered. */
+  answered(uid: string): void;
   done(connection: Connection): void;
 }
 
@@ -75,6 +80,7 @@ export class Connection implements StreamEvents {
   readonly #local: AcceptedConn;
   readonly #host: ConnectionHost;
   readonly #down: DownPump;
+  readonly #turns = new HttpTurns();
   #stream: LinkStream | undefined;
   #endpoint: ServiceEndpoint | undefined;
   readonly #tried = new Set<string>();
@@ -205,7 +211,8 @@ export class Connection implements StreamEvents {
     this.#lastError = error;
     this.#lastTried = endpoint;
     this.#tried.add(endpoint.podUid);
-    if (error.fault !== "refused") this.#onlyRefusals = false;
+    const isAnswer = error.fault === "refused" && !this.#host.refused(endpoint.podUid);
+    if (!isAnswer) this.#onlyRefusals = false;
   }
 
   #attach(link: Link, endpoint: ServiceEndpoint, port: number): void {
@@ -228,6 +235,36 @@ export class Connection implements StreamEvents {
     this.#resume?.();
   }
 
+  #mayMove(): boolean {
+    if (this.#stream === undefined || this.#podEnded || this.#over) return false;
+    return this.#host.isReplaced(this.#endpoint!.podUid);
+  }
+
+  /**
+   * A kept-alive connection whose pod leaves: the request about to be sent
+   * begins anew with another pod, as on a fresh connection. The end of the old
+   * pod would come a second late, after requests have been sent into nothing
+   * (docs/decisions/0155).
+   */
+  #move(): void {
+    this.#host.log.debug("Connection goes on with another pod", { pod: this.#endpoint!.podName });
+    this.#stream!.abort();
+    this.#detach();
+    this.#tap?.close("its pod leaves");
+    this.#tap = undefined;
+    this.#replayable = true;
+    this.#early = [];
+    this.#earlyBytes = 0;
+    this.#sentAny = false;
+    this.#gotAny = false;
+    this.#tried.clear();
+    this.#onlyRefusals = true;
+    this.#lastError = undefined;
+    this.#extended = false;
+    this.#deadline = this.#host.clock.monotonic() + this.#host.holdMs;
+    void this.#connect();
+  }
+
   #detach(): void {
     const endpoint = this.#endpoint;
     this.#stream = undefined;
@@ -248,9 +285,15 @@ export class Connection implements StreamEvents {
         const count = await this.#local.read(buffer.subarray(HEAD_ROOM));
         if (this.#closed) return;
         if (count === 0) break;
+        const bytes = buffer.subarray(HEAD_ROOM, HEAD_ROOM + count);
+        if (this.#turns.up(bytes) && this.#mayMove()) {
+          this.#move();
+          // What is still being written belongs to the old link.
+          writing = other = undefined;
+        }
         const stream = this.#stream;
         this.#keepEarly(buffer, count);
-        this.#tap?.up(buffer.subarray(HEAD_ROOM, HEAD_ROOM + count));
+        this.#tap?.up(bytes);
         this.#host.addUp(count);
         if (this.#over) return this.#giveUp("the pod has closed already");
         if (stream === undefined) {
@@ -316,9 +359,10 @@ export class Connection implements StreamEvents {
     if (this.#closed) return;
     if (!this.#gotAny) {
       this.#gotAny = true;
-      this.#host.answered();
+      this.#host.answered(this.#endpoint!.podUid);
       this.#forgetEarly();
     }
+    this.#turns.down();
     this.#tap?.down(bytes);
     this.#host.addDown(bytes.length);
     this.#down.push(bytes, lease, more);
@@ -360,7 +404,7 @@ export class Connection implements StreamEvents {
     }
     this.#over = true;
     if (error === undefined) {
-      this.#host.answered();
+      this.#host.answered(this.#endpoint!.podUid);
       this.#podEnded = true;
       if (!this.#down.busy) this.#written();
       return;

@@ -119,7 +119,7 @@ export class TunnelEngine {
 
   /** The watch says this pod is gone: its links take no new streams. */
   retirePod(podUid: string): void {
-    this.#host.pool.retire(podUid);
+    this.#host.pool.retire(podUid, this.#hasEnded(podUid));
     for (const service of this.#leaving.keys()) this.podLeaves(service, podUid, false);
   }
 
@@ -181,6 +181,20 @@ export class TunnelEngine {
     this.#pastDown += listener.stats.bytesDown;
     this.#pastUp += listener.stats.bytesUp;
     this.#dropUnusedSoon();
+  }
+
+  /**
+   * One that was terminating when it was last named, and is gone from the
+   * cluster now: that is when the kubelet has stopped its containers. Others may
+   * have left a Service's selector only.
+   */
+  #hasEnded(podUid: string): boolean {
+    for (const listener of this.#listeners) {
+      for (const endpoint of listener.endpoints) {
+        if (endpoint.podUid === podUid && endpoint.terminating) return true;
+      }
+    }
+    return false;
   }
 
   /** Once for all the listeners that a change of the cluster touches. */

@@ -132,11 +132,15 @@ export class LinkPool {
     }
   }
 
-  /** No new streams to this pod; its links close when their last streams end. */
-  retire(uid: string): void {
+  /**
+   * No new streams to this pod; its links close when their last streams end.
+   * `died`: its programs have ended, so that nothing more can come from them.
+   */
+  retire(uid: string, died: boolean): void {
     this.#gone.add(uid);
     if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.values().next().value!);
     this.drop(uid, "its pod is gone");
+    if (died) { for (const link of [...this.#pods.get(uid)?.links ?? []]) link.podDied(); }
   }
 
   /** The watch names this pod (again): it may be dialled. */

@@ -10,6 +10,7 @@ import { Connection, type ConnectionHost } from "./connection.ts";
 import { PortBlocked, type TunnelError } from "./errors.ts";
 import { Failures } from "./failures.ts";
 import type { LinkPool } from "./link_pool.ts";
+import { Refusals } from "./refusals.ts";
 import type { PodRef } from "./transport.ts";
 
 export interface ListenOptions {
@@ -83,6 +84,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
   readonly #connections = new Set<Connection>();
   #waiting = new Set<() => void>();
   readonly #failures: Failures;
+  readonly #refusals: Refusals;
   /** Pods are ready, but what the Service's port leads to is a port of none of them. */
   #portIsMissing = false;
   #accepted = 0;
@@ -111,6 +113,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
       now: () => host.clock.monotonic(),
     });
     this.#balancer.follow(options);
+    this.#refusals = new Refusals(host.clock);
     this.#acceptor = bind(options);
     this.#accepting = this.#acceptLoop();
   }
@@ -138,6 +141,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#edit = edit;
     this.#balancer.follow(edit);
     this.#balancer.update(endpoints);
+    this.#refusals.update(this.endpoints);
     this.#portIsMissing = this.endpoints.length === 0 && endpoints.some(({ ready }) => ready);
     this.#host.updated(this);
     this.#wake();
@@ -213,6 +217,16 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#balancer.shun(uid);
   }
 
+  isReplaced(uid: string): boolean {
+    return this.#balancer.leaves(uid) && this.#balancer.hasReady;
+  }
+
+  refused(uid: string): boolean {
+    if (!this.#balancer.leaves(uid)) return this.#refusals.mayPass(uid);
+    this.#balancer.isOver(uid);
+    return true;
+  }
+
   opened(client: string, uid: string): void {
     this.#balancer.opened(client, uid);
   }
@@ -265,8 +279,9 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#failures.addNoPod(this.#portIsMissing ? name : undefined);
   }
 
-  answered(): void {
+  answered(uid: string): void {
     this.#failures.answered();
+    this.#refusals.answered(uid);
   }
 
   done(connection: Connection): void {

@@ -54,6 +54,8 @@ const STUCK_MS = 500;
 /** Bytes for connections given up that a link may bring within a second before it is left. */
 const WASTE = 256 * 1024;
 const WASTE_MS = 1000;
+/** How long after a pod's end its last bytes may take, in ms: containerd keeps an end back for a second. */
+const LAST_BYTES_MS = 3000;
 /** How long after it was held up a link takes no new streams, in ms. */
 const STALL_MEMORY_MS = 1000;
 
@@ -82,6 +84,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   #requestId = 0;
   readonly #choked = new Set<SpdyStream>();
   #chokedAt = Number.NEGATIVE_INFINITY;
+  #diedAt = Number.POSITIVE_INFINITY;
   /** Bytes that came for connections given up, since `#wasteFrom`. */
   #waste = 0;
   #wasteFrom = 0;
@@ -176,6 +179,10 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       this.#health.heard(now);
       return;
     }
+    if (now - this.#diedAt >= LAST_BYTES_MS) {
+      this.#endOfPod((stream) => stream.silentSince(now - LAST_BYTES_MS), false);
+      if (this.streams === 0) return;
+    }
     const waiting = [...this.#byData.values()].filter((stream) =>
       stream.unansweredBefore(now - ASK_MS) &&
       stream.mayBeUnread((lane) => this.#upstream.readUntil(lane))
@@ -199,6 +206,21 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     this.state = "draining";
     this.#options.log.debug("Link drains", { pod: this.pod.name, reason, streams: this.streams });
     this.#closeIfDrained();
+  }
+
+  podDied(): void {
+    if (this.state === "closed") return;
+    this.drain("its pod is gone");
+    this.#diedAt = this.now();
+    // Not even taken up by the server, and there is no program left that could get their bytes.
+    this.#endOfPod((stream) => !stream.takenUp, true);
+  }
+
+  #endOfPod(which: (stream: SpdyStream) => boolean, nothingDelivered: boolean): void {
+    const ended = [...this.#byData.values()].filter(which);
+    for (const stream of ended) {
+      stream.finish(new TunnelError("pod_gone", "The pod is gone", { nothingDelivered }));
+    }
   }
 
   close(error?: TunnelError): void {

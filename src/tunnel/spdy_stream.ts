@@ -154,6 +154,11 @@ export class SpdyStream implements LinkStream {
     return this.#upAt > this.#downAt && this.#askedAt < time;
   }
 
+  /** True when nothing has come from the pod since `time`. */
+  silentSince(time: number): boolean {
+    return this.#downAt < time;
+  }
+
   /** When it last sent something: when it was opened, as long as that is not taken up. */
   get sentAt(): number {
     return this.#replied ? this.#upAt : Math.max(this.#openedAt, this.#upAt);

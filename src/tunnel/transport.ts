@@ -86,6 +86,8 @@ export interface Link {
   probe(ms: number): Promise<boolean>;
   /** No new streams; closed when the last one ends. */
   drain(reason: string): void;
+  /** The pod's programs have ended: drains, and ends the streams on which nothing comes any more. */
+  podDied(): void;
   /** Ends it and all its streams now. */
   close(error?: TunnelError): void;
   /** This process itself stood still until `now` (monotonic, ms): what has not happened proves nothing. */
