@@ -53,12 +53,12 @@ export class LowPorts {
     }
   }
 
-  /** Resolves when the port is free again. */
+  /** Resolves when the port is free again; svc ends its connections where they are to end. */
   async shut(address: string, port: number): Promise<void> {
     const where = `${address}:${port}`;
     const existing = this.#listeners.get(where);
     this.#listeners.delete(where);
-    await existing?.listener.close();
+    await existing?.listener.release();
   }
 
   async close(): Promise<void> {

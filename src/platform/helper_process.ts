@@ -59,7 +59,9 @@ export async function writeStdout(bytes: Uint8Array): Promise<void> {
 }
 
 export interface LowListener {
-  /** Resolves when nothing listens any more; connections are ended. */
+  /** Resolves when nothing listens any more; connections go on until one of their ends closes. */
+  release(): Promise<void>;
+  /** The same, and connections are ended. */
   close(): Promise<void>;
 }
 
@@ -96,12 +98,17 @@ export function relayPort(
   };
   let closed = false;
   const served = serve();
+  const release = async () => {
+    closed = true;
+    listener.close();
+    await served;
+  };
   return {
+    release,
     async close() {
-      closed = true;
-      listener.close();
+      const released = release();
       for (const connection of open) closeQuietly(connection);
-      await served;
+      await released;
     },
   };
 }

@@ -71,6 +71,10 @@ export class BoundAddress {
     return freed;
   }
 
+  /**
+   * Nothing listens any more. Connections go on, as they do in a cluster whose Service is deleted:
+   * who makes one anew would otherwise cut off every database pool (docs/decisions/0162).
+   */
   async close(): Promise<void> {
     await Promise.all([...this.#ports].map(([number, bound]) => this.#unbind(number, bound)));
   }
@@ -133,6 +137,6 @@ export class BoundAddress {
     if (bound.relayed) {
       await this.relays.unrelay({ address: this.address, port: number }).catch(() => {});
     }
-    await bound.listener?.close();
+    await bound.listener?.release();
   }
 }

@@ -40,6 +40,8 @@ export interface Listener {
     endpoints: readonly ServiceEndpoint[],
     edit?: Pick<ListenSpec, "portName" | "appProtocol" | "affinitySeconds">,
   ): void;
+  /** The port is free again; its connections go on until they end, or the engine is closed. */
+  release(): Promise<void>;
   close(): Promise<void>;
 }
 

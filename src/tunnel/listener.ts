@@ -50,6 +50,8 @@ export interface TunnelListener {
   readonly stats: ListenerStats;
   /** The Service's endpoints as they are now, and its port where that was edited. */
   update(endpoints: readonly ServiceEndpoint[], edit?: ListenerEdit): void;
+  /** Accepts no more and gives the port back; connections go on until they end, at the latest with the engine. */
+  release(): Promise<void>;
   /** Accepts no more; connections may go on for `drainMs` (default 0), then they are ended. */
   close(options?: { drainMs?: number }): Promise<void>;
 }
@@ -147,12 +149,22 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#wake();
   }
 
+  async release(): Promise<void> {
+    this.#stopAccepting();
+    if (this.#connections.size === 0) this.#host.closed(this);
+    else this.#drained ??= () => this.#host.closed(this);
+    await this.#accepting;
+  }
+
+  #stopAccepting(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#acceptor.close();
+    this.#wake();
+  }
+
   async close(options: { drainMs?: number } = {}): Promise<void> {
-    if (!this.#closed) {
-      this.#closed = true;
-      this.#acceptor.close();
-      this.#wake();
-    }
+    this.#stopAccepting();
     const { drainMs = 0 } = options;
     if (this.#connections.size > 0 && drainMs > 0) {
       await new Promise<void>((resolve) => {

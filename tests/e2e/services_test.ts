@@ -284,6 +284,14 @@ e2e("edits of Services, and a StatefulSet up and down, are followed", async (sce
   });
   await untilAnswer(box, "http://flips.shop/", /^Hello from api-/);
   assert.equal(await addressOf(box, "flips.shop"), flips, "made again, it has its address again");
+  const answer = get(box, "http://flips.shop/delay?ms=2000");
+  await until(
+    "a request is under way",
+    async () => (await serviceInfo(scene, "flips"))!.ports[0]!.connections === 1,
+  );
+  await control.remove({ resource: "services", namespace: "shop", name: "flips" });
+  await until("flips is gone", async () => await serviceInfo(scene, "flips") === undefined);
+  assert.equal(await answer, "waited\n", "what is under way goes on without its Service");
 
   // A StatefulSet up and down.
   const db0 = await addressOf(box, "db-0.db.shop");

@@ -224,8 +224,17 @@ test("relays low ports to the user's own listener, and nothing else", async (mac
   assert.equal(new TextDecoder().decode(await readAll(client)), "300000 bytes");
   client.close();
   await served;
+  const going = await Deno.connect({ hostname: address, port: 80 });
+  const other = await listener.accept();
   assert.deepEqual(await helper.ask({ op: "unrelay", address, port: 80 }), { id: 1, ok: true });
   await assert.rejects(Deno.connect({ hostname: address, port: 80 }));
+  // What was connected goes on until one of its ends closes.
+  await going.write(new TextEncoder().encode("still"));
+  await going.closeWrite();
+  assert.equal(new TextDecoder().decode(await readAll(other)), "still");
+  other.close();
+  assert.equal((await readAll(going)).length, 0);
+  going.close();
   // A port that is taken is said to be, and bound when it is free again.
   const squatter = Deno.listen({ hostname: address, port: 81 });
   assert.match(JSON.stringify(await relay({ port: 81 })), /another program has the port/);

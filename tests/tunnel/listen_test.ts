@@ -5,7 +5,7 @@ import { systemClock } from "../../src/platform/clock.ts";
 import { TunnelEngine } from "../../src/tunnel/engine.ts";
 import { PortBlocked } from "../../src/tunnel/errors.ts";
 import { echo } from "./peer.ts";
-import { until, withBed } from "./support.ts";
+import { echoes, endpoint, until, withBed } from "./support.ts";
 
 const service = { namespace: "default", name: "web" };
 
@@ -73,6 +73,32 @@ Deno.test("TunnelEngine shows connections to a tap only while somebody watches",
     await until(() => seen.includes("close"), "the tap is closed");
     assert.deepEqual(seen, ["up b\n", "down b\n", "close"]);
     assert.equal(opened[0]?.pod, "a");
+  });
+});
+
+Deno.test("TunnelListener.release() gives the port back, and connections go on", async () => {
+  await withBed({ pods: { a: echo } }, async ({ connect, engine, listener }) => {
+    const client = await connect();
+    await echoes(client, "before");
+    const port = listener.boundPort;
+    await listener.release();
+    await assert.rejects(connect());
+    await echoes(client, "after");
+    const next = await engine.listen({ address: "127.0.0.1", port, service, portName: "" });
+    next.update([endpoint("a")]);
+    await echoes(await connect(), "anew");
+    await echoes(client, "still");
+    assert.equal(engine.stats().listeners, 2);
+    await client.end();
+    assert.equal(await client.rest(), "");
+    await until(() => engine.stats().listeners === 1, "the old one is forgotten with its last one");
+    assert.ok(engine.stats().bytesUp >= 4 * 6);
+    // The engine ends what goes on.
+    const last = await connect();
+    await echoes(last, "last");
+    await next.release();
+    await engine.close();
+    assert.equal(await last.over(), 0);
   });
 });
 
