@@ -32,7 +32,7 @@ export interface ConnectionHost {
   shun(uid: string): void;
   /** True for a pod that is no longer ready, or no longer there, while another is ready. */
   isReplaced(uid: string): boolean;
-  /** The pod has refused. True when that is no answer yet: it leaves, or may have just ended. */
+  /** The pod has refused. True when that is no answer yet: it leaves, or its program may have just ended. */
   refused(uid: string): boolean;
   opened(client: string, uid: string): void;
   closed(client: string, uid: string): void;
@@ -43,8 +43,8 @@ export interface ConnectionHost {
   addDown(bytes: number): void;
   /** A connection came to nothing, or broke; no error: there was no pod to try. */
   failed(error: TunnelError | undefined, endpoint: ServiceEndpoint | undefined): void;
-  /** The pod has answered. */
-  answered(uid: string): void;
+  /** A pod has answered. */
+  answered(): void;
   done(connection: Connection): void;
 }
 
@@ -359,7 +359,7 @@ export class Connection implements StreamEvents {
     if (this.#closed) return;
     if (!this.#gotAny) {
       this.#gotAny = true;
-      this.#host.answered(this.#endpoint!.podUid);
+      this.#host.answered();
       this.#forgetEarly();
     }
     this.#turns.down();
@@ -404,7 +404,7 @@ export class Connection implements StreamEvents {
     }
     this.#over = true;
     if (error === undefined) {
-      this.#host.answered(this.#endpoint!.podUid);
+      this.#host.answered();
       this.#podEnded = true;
       if (!this.#down.busy) this.#written();
       return;

@@ -143,7 +143,6 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#edit = edit;
     this.#balancer.follow(edit);
     this.#balancer.update(endpoints);
-    this.#refusals.update(this.endpoints);
     this.#portIsMissing = this.endpoints.length === 0 && endpoints.some(({ ready }) => ready);
     this.#host.updated(this);
     this.#wake();
@@ -234,7 +233,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
   }
 
   refused(uid: string): boolean {
-    if (!this.#balancer.leaves(uid)) return this.#refusals.mayPass(uid);
+    if (!this.#balancer.leaves(uid)) return this.#refusals.mayPass();
     this.#balancer.isOver(uid);
     return true;
   }
@@ -291,9 +290,9 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#failures.addNoPod(this.#portIsMissing ? name : undefined);
   }
 
-  answered(uid: string): void {
+  answered(): void {
     this.#failures.answered();
-    this.#refusals.answered(uid);
+    this.#refusals.answered();
   }
 
   done(connection: Connection): void {

@@ -56,6 +56,20 @@ Deno.test("TunnelEngine holds a connection that a pod refuses which has just ans
   });
 });
 
+Deno.test("TunnelEngine holds a connection whose port has worked, whichever pod refuses now", async () => {
+  await withBed({
+    pods: { a: named("a"), b: failing(REFUSED), c: named("c") },
+    endpoints: [endpoint("a")],
+  }, async ({ connect, listener, peer }) => {
+    assert.equal(await (await connect()).line(), "a");
+    listener.update([endpoint("b")]);
+    const client = await connect();
+    await until(() => peer.opened.b === 1, "the other has refused");
+    listener.update([endpoint("c")]);
+    assert.equal(await client.line(), "c");
+  });
+});
+
 Deno.test("TunnelEngine takes a refusal for the answer where the cluster says nothing for 2 s", async () => {
   const clock = new ManualClock();
   let up = true;
