@@ -9,7 +9,7 @@ import type {
   HandedCredential,
 } from "./credential_types.ts";
 import type { ExecEntry } from "./kubeconfig.ts";
-import { pem } from "./pem.ts";
+import { certificatesIn, pem, privateKeyIn } from "./pem.ts";
 import { parseYaml } from "./yaml_text.ts";
 
 /** Renewed this long before it expires, in ms, so that no request meets an expired one. */
@@ -186,7 +186,7 @@ export class ExecPlugin implements CredentialSource {
     if (!token && !(cert && key)) throw this.#failed("its answer holds no credential");
     const value: Credentials = {
       ...(token ? { token } : {}),
-      ...(cert && key ? { cert, key } : {}),
+      ...(cert && key ? { cert: certificatesIn(cert), key: privateKeyIn(key) } : {}),
     };
     const expires = Date.parse(text(status.expirationTimestamp));
     const now = this.#clock.now();

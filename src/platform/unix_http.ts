@@ -67,6 +67,8 @@ async function probe(socket: string): Promise<void> {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) throw new SocketDead("missing");
     if (error instanceof Deno.errors.ConnectionRefused) throw new SocketDead("refused");
+    // It ended while we waited to be accepted.
+    if (error instanceof Deno.errors.ConnectionReset) throw new SocketDead("refused");
     if (error instanceof Deno.errors.PermissionDenied) throw new SocketDead("denied");
     throw error;
   }

@@ -21,6 +21,8 @@ export interface WorkloadEnvironmentOptions {
     | ((server: string, namespace: string, service: string) => string | undefined)
     | undefined;
   readonly log?: Logger;
+  /** False where an exec plugin cannot ask the user: standard input is not a terminal. */
+  readonly interactive: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -42,7 +44,7 @@ export async function workloadEnvironment(
     home: options.env["HOME"] ?? "/",
     log,
     clock: systemClock,
-    interactive: true,
+    interactive: options.interactive,
   });
   try {
     await cluster.probe({ signal: options.signal });

@@ -635,6 +635,35 @@ Deno.test("client certificates are sent, with and without another server name", 
   });
 });
 
+Deno.test("a certificate and its key are found among whatever else their PEM files hold", async () => {
+  await withApi(async (api) => {
+    const { cert, key } = TestApi.authority().client("alice");
+    // `openssl ecparam -genkey`; kubelet-client-current.pem; text as `openssl x509 -text` writes it.
+    const parameters =
+      "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+    const both = join(api.folder, "both.pem");
+    await Deno.writeTextFile(both, cert + key);
+    const data = (cert: string, key: string) => ({
+      "client-certificate-data": btoa(cert),
+      "client-key-data": btoa(key),
+    });
+    for (
+      const user of [
+        data(cert, parameters + key),
+        data(cert + key, cert + key),
+        data(key + cert, key + cert),
+        data(`Certificate:\n    Data:\n${cert}`, key),
+        data(cert.replaceAll("\n", "\r\n"), key.replaceAll("\n", "\r\n")),
+        { "client-certificate": both, "client-key": both },
+      ]
+    ) {
+      const opened = await api.open({ user });
+      await opened.probe();
+      await opened.close();
+    }
+  });
+});
+
 Deno.test("no plugin is run for a user with a client certificate and its key", async () => {
   await withApi(async (api) => {
     const ran = join(api.folder, "ran");

@@ -84,6 +84,15 @@ e2e(
       /it must be able to ask you.*\n.*czctl teleport again in a terminal/,
     );
 
+    for (const command of [["environment"], ["run", "-q"]]) {
+      const { code, stderr } = await box.czctl([
+        ...[...command, "deploy/web", "-n", ns, "--context", "exec", "-k", kubeconfig],
+        ...(command[0] === "run" ? ["--", "cat"] : []),
+      ], { env: { WORD: "first" } });
+      assert.equal(code, 3, stderr);
+      assert.match(stderr, /it must be able to ask you/);
+    }
+
     const opened = await inTerminal("first");
     assert.equal(opened.code, 0, opened.stdout);
     await untilAnswer(box, "http://web.shop/", /^Hello from web-/);

@@ -50,6 +50,7 @@ export async function environment(
     serviceAddress: addressesOf(
       await ifRunning(() => controlClient(context).sessions(context.signal)) ?? [],
     ),
+    interactive: context.hasTerminal,
     signal: context.signal,
   });
   const format = formatFor(options.format, print.format === "json" && file === undefined, file);

@@ -108,6 +108,8 @@ async function variablesOf(
       ? context.env
       : { ...context.env, KUBECONFIG: session.kubeconfig },
     serviceAddress: addressesOf([session]),
+    // What is not a terminal belongs to the program.
+    interactive: context.hasTerminal,
     signal: context.signal,
   });
   for (const note of found.notes) context.print.note(note);
