@@ -32,6 +32,8 @@ export interface ConnectionHost {
   shun(uid: string): void;
   /** True for a pod that is no longer ready, or no longer there, while another is ready. */
   isReplaced(uid: string): boolean;
+  /** True when missing rights may be there in a moment. */
+  denialMayPass(): boolean;
   /** The pod has refused. True when that is no answer yet: it leaves, or its program may have just ended. */
   refused(uid: string): boolean;
   opened(client: string, uid: string): void;
@@ -153,7 +155,8 @@ export class Connection implements StreamEvents {
           if (this.#closed) return;
           if (!(error instanceof TunnelError)) return this.#bug(error);
           this.#note(endpoint, error);
-          if (error.fault === "denied" || error.fault === "unsupported") return this.#fail();
+          if (error.fault === "unsupported") return this.#fail();
+          if (error.fault === "denied" && !host.denialMayPass()) return this.#fail();
           if (error.fault === "timeout" || error.fault === "unreachable") {
             host.shun(endpoint.podUid);
             // With many pods, one dial after the other that nobody answers would take minutes.

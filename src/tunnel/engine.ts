@@ -57,6 +57,8 @@ export interface TunnelStats {
   readonly transport?: TransportKind;
 }
 
+/** How long a refusal may last where rights were there before, in ms: an API server that starts knows its roles late. */
+const ROLES_MS = 8000;
 /** How long links to pods that no Service has any more may stay, in ms. */
 const DROP_UNUSED_MS = 100;
 
@@ -68,6 +70,9 @@ export class TunnelEngine {
   /** Pods that are no longer ready, by Service. */
   readonly #leaving = new Map<string, Set<string>>();
   #health: TunnelHealth | undefined;
+  /** A link could be dialled, and since when (monotonic, ms) none may be. */
+  #granted = false;
+  #deniedAt: number | undefined;
   readonly #options: TunnelEngineOptions;
   /** Bytes of listeners that are closed by now. */
   #pastDown = 0;
@@ -104,6 +109,7 @@ export class TunnelEngine {
       pool,
       tap: options.tap,
       leaving: (service) => this.#leaving.get(service),
+      denialMayPass: () => this.#denialMayPass(),
       updated: () => this.#dropUnusedSoon(),
       closed: (listener) => this.#forget(listener),
     };
@@ -218,8 +224,19 @@ export class TunnelEngine {
     for (const uid of linked) if (!used.has(uid)) pool.drop(uid, "no service uses its pod");
   }
 
+  #denialMayPass(): boolean {
+    if (!this.#granted || this.#deniedAt === undefined) return false;
+    return this.#options.clock.monotonic() - this.#deniedAt < ROLES_MS;
+  }
+
   #noteDial(error: TunnelError | undefined): void {
     const { clock, onHealth } = this.#options;
+    if (error === undefined) {
+      this.#granted = true;
+      this.#deniedAt = undefined;
+    } else if (error.fault === "denied") {
+      this.#deniedAt ??= clock.monotonic();
+    }
     const reachable = error === undefined || error.answered;
     const before = this.#health;
     if (

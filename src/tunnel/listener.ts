@@ -65,6 +65,8 @@ export interface ListenerHost {
   readonly tap: TapSource | undefined;
   /** Pods that leave a Service (`namespace/name`), told before the endpoints are. */
   leaving(service: string): ReadonlySet<string> | undefined;
+  /** True when missing rights may be there in a moment: they were a moment ago. */
+  denialMayPass(): boolean;
   /** The endpoints have changed. */
   updated(listener: PodListener): void;
   closed(listener: PodListener): void;
@@ -230,6 +232,10 @@ export class PodListener implements TunnelListener, ConnectionHost {
 
   isReplaced(uid: string): boolean {
     return this.#balancer.leaves(uid) && this.#balancer.hasReady;
+  }
+
+  denialMayPass(): boolean {
+    return this.#host.denialMayPass();
   }
 
   refused(uid: string): boolean {

@@ -61,7 +61,10 @@ Deno.test("Resets, lost links, missing rights and missing pods are told apart", 
 
     denied = true;
     listener.update([endpoint("b")]);
-    await (await connect()).over();
+    const refused = await connect();
+    await until(() => peer.requests.length > 2, "the API server was asked");
+    await clock.advance(1600, 100);
+    await refused.over();
     await told(
       4,
       /^Cannot forward to pod "default\/b": not allowed to create/,

@@ -179,6 +179,43 @@ Deno.test("A pod that has only left a Service's selector keeps its connections",
   );
 });
 
+/**
+ * An API server that starts answers 403 to everybody until its authorizer has read the roles ("RBAC:
+ * clusterrole ... not found"): about a second, seen on 1.36.2.
+ */
+Deno.test("Rights that were there before may be back in a moment, for eight seconds", async () => {
+  const clock = new ManualClock();
+  const body = JSON.stringify({ kind: "Status", message: 'cannot create resource "x"', code: 403 });
+  let denied = true;
+  const answer = () =>
+    denied ? `HTTP/1.1 403 X\r\nContent-Length: ${body.length}\r\n\r\n${body}` : undefined;
+  await withBed({ pods: { a: echo }, answer, engine: { clock } }, async ({ connect, peer }) => {
+    assert.equal(await (await connect()).over(), 0, "never had them: at once");
+    denied = false;
+    await echoes(await connect(), "granted");
+    denied = true;
+    for (const link of [...peer.links]) link.close();
+    const held = await connect();
+    await held.write("held\n");
+    const asked = peer.requests.length;
+    await until(() => peer.requests.length > asked, "it was refused");
+    denied = false;
+    for (let i = 0; i < 4; i++) await clock.advance(250);
+    assert.equal(await held.line(), "held");
+
+    denied = true;
+    for (const link of [...peer.links]) link.close();
+    const last = await connect();
+    let ended = false;
+    const end = last.over(20_000).then(() => ended = true);
+    await clock.advance(7000);
+    assert.equal(ended, false);
+    await clock.advance(2500);
+    await end;
+    assert.equal(await (await connect()).over(), 0, "from then on at once");
+  });
+});
+
 // ---- kept-alive connections
 
 /** An HTTP server that answers every head with its name. */
