@@ -39,7 +39,7 @@ export function mergeService(
   return {
     ...base,
     kind: headless ? "headless" : "tunnel",
-    ports: headless ? headlessPorts(tcp, endpoints) : tcp.map(servicePort),
+    ports: tcp.map(servicePort),
     endpoints,
   };
 }
@@ -154,34 +154,11 @@ function slicePorts(tcp: readonly SpecPort[], slice: Slice): Record<string, numb
   return found;
 }
 
-/**
- * A headless name stands for the pods themselves, so in the cluster the
- * *target* port answers; the Service's own number is listened on as well,
- * because that is what people read in the manifest.
- */
-function headlessPorts(
-  tcp: readonly SpecPort[],
-  endpoints: readonly ServiceEndpoint[],
-): ServicePort[] {
-  const ports = tcp.map(servicePort);
-  const taken = new Set(ports.map((port) => port.port));
-  for (const spec of tcp) {
-    const targets = typeof spec.targetPort === "number"
-      ? [spec.targetPort]
-      : endpoints.map((endpoint) => endpoint.ports[spec.name]).filter((port) => port !== undefined);
-    for (const target of [...new Set(targets)].sort((a, b) => a - b)) {
-      if (taken.has(target)) continue;
-      taken.add(target);
-      ports.push({ ...servicePort(spec), port: target });
-    }
-  }
-  return ports;
-}
-
 function servicePort(port: SpecPort): ServicePort {
   return {
     name: port.name,
     port: port.port,
+    targetPort: port.targetPort,
     ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}),
   };
 }

@@ -29,6 +29,8 @@ export interface ServicePort {
   /** Empty for the single unnamed port. */
   readonly name: string;
   readonly port: number;
+  /** The pods' port, as the Service has it: a number, or the name of a container port. */
+  readonly targetPort: number | string;
   readonly appProtocol?: string;
 }
 

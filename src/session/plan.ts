@@ -1,5 +1,5 @@
 import type { HostsEntry } from "../model/hosts.ts";
-import type { ClusterService, ServiceEndpoint } from "../model/service.ts";
+import type { ClusterService, ServiceEndpoint, ServicePort } from "../model/service.ts";
 
 /** What of the cluster a session wants, from the command line. */
 export interface PlanOptions {
@@ -220,25 +220,46 @@ function planned(
 /**
  * The ports to listen on. A headless Service has no virtual IP in the cluster:
  * its name leads to the pods themselves, so programs there use the pods' port
- * numbers. Those are added to the Service's own, where they differ.
+ * numbers. Those come first where one is another port's number in the Service,
+ * as nobody in the cluster translates that one.
  */
 function portsOf(service: ClusterService, endpoints: readonly ServiceEndpoint[]): PlannedPort[] {
-  const ports: PlannedPort[] = service.ports.map((port) => ({
-    port: port.port,
-    name: port.name,
-    appProtocol: port.appProtocol,
-  }));
-  if (service.kind !== "headless") return ports;
-  const taken = new Set(ports.map((port) => port.port));
-  for (const port of service.ports) {
-    for (const endpoint of endpoints) {
-      const number = endpoint.ports[port.name];
-      if (number === undefined || taken.has(number)) continue;
-      taken.add(number);
-      ports.push({ port: number, name: port.name, appProtocol: port.appProtocol });
-    }
+  if (service.kind !== "headless") {
+    return service.ports.map((port) => plannedPort(port, port.port));
+  }
+  const targets = targetsOf(service.ports, endpoints);
+  const ports = service.ports.flatMap((port) => {
+    const other = targets.get(port.port);
+    return other === undefined || other === port ? [plannedPort(port, port.port)] : [];
+  });
+  const taken = new Set(ports.map(({ port }) => port));
+  for (const [number, port] of targets) {
+    if (!taken.has(number)) ports.push(plannedPort(port, number));
   }
   return ports;
+}
+
+/** The pods' port numbers, and which of the Service's ports leads there: those the pods have, then those it asks for. */
+function targetsOf(
+  ports: readonly ServicePort[],
+  endpoints: readonly ServiceEndpoint[],
+): ReadonlyMap<number, ServicePort> {
+  const targets = new Map<number, ServicePort>();
+  const add = (number: number | undefined, port: ServicePort) => {
+    if (number !== undefined && !targets.has(number)) targets.set(number, port);
+  };
+  for (const port of ports) {
+    const numbers = new Set(endpoints.flatMap((endpoint) => endpoint.ports[port.name] ?? []));
+    for (const number of [...numbers].sort((a, b) => a - b)) add(number, port);
+  }
+  for (const port of ports) {
+    if (typeof port.targetPort === "number") add(port.targetPort, port);
+  }
+  return targets;
+}
+
+function plannedPort({ name, appProtocol }: ServicePort, port: number): PlannedPort {
+  return { port, name, appProtocol };
 }
 
 function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndpoint[]][] {

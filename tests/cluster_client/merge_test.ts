@@ -152,7 +152,7 @@ Deno.test("mergeService() skips UDP and SCTP ports, each with the reason, and ke
       { name: "dns-tcp", port: 5354, protocol: "TCP" },
     ])],
   );
-  assert.deepEqual(merged.ports, [{ name: "dns-tcp", port: 53 }]);
+  assert.deepEqual(merged.ports, [{ name: "dns-tcp", port: 53, targetPort: 5353 }]);
   assert.deepEqual(merged.endpoints[0]?.ports, { "dns-tcp": 5354 });
   assert.deepEqual(merged.skippedPorts, [
     { port: 53, protocol: "UDP", reason: "UDP cannot be carried by a port-forward" },
@@ -160,13 +160,13 @@ Deno.test("mergeService() skips UDP and SCTP ports, each with the reason, and ke
   ]);
 });
 
-Deno.test("mergeService() gives headless Services their pods' names and target ports", () => {
+Deno.test("mergeService() gives headless Services their pods' names", () => {
   const merged = mergeService(service({ clusterIP: "None" }), [
     slice([pod("db-0", { ready: true }, { hostname: "db-0" }), pod("db-1")], HTTP),
   ]);
   assert.equal(merged.kind, "headless");
   assert.equal(merged.clusterIP, undefined);
-  assert.deepEqual(merged.ports, [{ name: "http", port: 80 }, { name: "http", port: 8080 }]);
+  assert.deepEqual(merged.ports, [{ name: "http", port: 80, targetPort: "http" }]);
   assert.deepEqual(merged.endpoints.map((endpoint) => endpoint.hostname), ["db-0", undefined]);
 });
 
@@ -192,7 +192,9 @@ Deno.test("mergeService() keeps affinity, appProtocol and publishNotReadyAddress
   );
   assert.equal(merged.affinitySeconds, 10_800);
   assert.equal(merged.publishNotReadyAddresses, true);
-  assert.deepEqual(merged.ports, [{ name: "", port: 80, appProtocol: "kubernetes.io/h2c" }]);
+  assert.deepEqual(merged.ports, [
+    { name: "", port: 80, targetPort: 80, appProtocol: "kubernetes.io/h2c" },
+  ]);
   const timed = service({
     sessionAffinity: "ClientIP",
     sessionAffinityConfig: { clientIP: { timeoutSeconds: 60 } },

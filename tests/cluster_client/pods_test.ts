@@ -134,7 +134,7 @@ Deno.test("ServiceIndex takes the ports of a headless Service without any from i
   index.flush();
   const { kind, ports, endpoints } = index.services.get(`${namespace}/a`)!;
   assert.equal(kind, "headless");
-  assert.deepEqual(ports, [{ name: "8080", port: 8080 }]);
+  assert.deepEqual(ports, [{ name: "8080", port: 8080, targetPort: 8080 }]);
   assert.deepEqual(endpoints.map((one) => [one.hostname, one.ports]), [["one", { 8080: 8080 }]]);
 });
 

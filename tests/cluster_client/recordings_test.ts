@@ -30,7 +30,7 @@ const STEPS: readonly { upTo: number; picture: readonly string[] }[] = [
     upTo: 952,
     picture: [
       "external none :443 |",
-      "headless headless http:80 http:8080 |",
+      "headless headless http:80 |",
       "selectorless none :5432 |",
       "udp none |",
       "web tunnel http:80 echo:8081 src:8082 sink:8083 rst:8084 | 56fb7bb6f6-lvg54",
@@ -40,7 +40,7 @@ const STEPS: readonly { upTo: number; picture: readonly string[] }[] = [
     upTo: 990,
     picture: [
       "external none :443 |",
-      "headless headless http:80 http:8080 | db-0@db-0 db-1@db-1",
+      "headless headless http:80 | db-0@db-0 db-1@db-1",
       "selectorless none :5432 |",
       "udp none |",
       "web tunnel http:80 echo:8081 src:8082 sink:8083 rst:8084 | 56fb7bb6f6-lvg54",
@@ -68,7 +68,7 @@ const STEPS: readonly { upTo: number; picture: readonly string[] }[] = [
 function webOnly(port: string, pods: string): string[] {
   return [
     "external none :443 |",
-    "headless headless http:80 http:8080 | db-0@db-0 db-1@db-1",
+    "headless headless http:80 | db-0@db-0 db-1@db-1",
     "selectorless none :5432 |",
     "udp none |",
     `web tunnel http:${port} echo:8081 src:8082 sink:8083 rst:8084 | ${pods}`.trim(),
@@ -168,11 +168,11 @@ Deno.test("discovery follows the recorded rollout through EndpointSlices", async
     publishNotReadyAddresses: false,
     kind: "tunnel",
     ports: [
-      { name: "http", port: 80 },
-      { name: "echo", port: 8081 },
-      { name: "src", port: 8082 },
-      { name: "sink", port: 8083 },
-      { name: "rst", port: 8084 },
+      { name: "http", port: 80, targetPort: "http" },
+      { name: "echo", port: 8081, targetPort: 8081 },
+      { name: "src", port: 8082, targetPort: 8082 },
+      { name: "sink", port: 8083, targetPort: 8083 },
+      { name: "rst", port: 8084, targetPort: 8084 },
     ],
     endpoints: [{
       podNamespace: "sample-project",
@@ -220,7 +220,7 @@ Deno.test("discovery reads the recorded lists", async () => {
     await discovery.ready;
     assert.deepEqual(draw(discovery.services), [
       "external none :443 |",
-      "headless headless http:80 http:8080 | db-0@db-0 db-1@db-1",
+      "headless headless http:80 | db-0@db-0 db-1@db-1",
       "selectorless none :5432 |",
       "web tunnel http:80 echo:8081 src:8082 sink:8083 rst:8084 | 78f7b84696-jvsnm",
     ]);

@@ -29,7 +29,7 @@ function service(name: string, more: Partial<ClusterService> = {}): ClusterServi
     name,
     uid: `uid-${name}`,
     kind: "tunnel",
-    ports: [{ name: "http", port: 80 }],
+    ports: [{ name: "http", port: 80, targetPort: 8080 }],
     skippedPorts: [],
     publishNotReadyAddresses: false,
     endpoints: [endpoint(`${name}-0`, { http: 8080 })],
@@ -84,6 +84,53 @@ Deno.test("planSession gives pods addresses after all services, and none behind 
     plan.addresses.map((a) => [a.key, a.ports.map((p) => p.port)]),
     [["shop/db", [80, 8080]], ["shop/web", [80]], ["shop/db/db-0", [80, 8080]]],
   );
+});
+
+// docs/decisions/0156-target-numbers-first.md
+Deno.test("planSession leads a number that headless pods have to that port of theirs", () => {
+  const leads = (endpoints: ServiceEndpoint[], web: number | string = 8080) =>
+    planSession([
+      service("db", {
+        kind: "headless",
+        ports: [
+          { name: "web", port: 80, targetPort: web },
+          { name: "admin", port: 8080, targetPort: 8086 },
+        ],
+        endpoints,
+      }),
+    ], OPTIONS).addresses.map((a) => [a.pod, a.ports.map(({ port, name }) => [port, name])]);
+  const all = [[80, "web"], [8080, "web"], [8086, "admin"]];
+  assert.deepEqual(leads([endpoint("db-0", { web: 8080, admin: 8086 }, "db-0")]), [
+    [undefined, all],
+    ["db-0", all],
+  ]);
+  assert.deepEqual(leads([]), [[undefined, all]], "before there is a pod");
+  assert.deepEqual(leads([], "http"), [[undefined, [[80, "web"], [8080, "admin"], [
+    8086,
+    "admin",
+  ]]]]);
+  const named = [
+    endpoint("db-0", { web: 8080, admin: 8086 }, "db-0"),
+    endpoint("db-1", { web: 9090, admin: 8086 }, "db-1"),
+  ];
+  assert.deepEqual(leads(named, "http"), [
+    [undefined, [[80, "web"], [8080, "web"], [9090, "web"], [8086, "admin"]]],
+    ["db-0", all],
+    ["db-1", [[80, "web"], [8080, "admin"], [9090, "web"], [8086, "admin"]]],
+  ]);
+});
+
+Deno.test("planSession keeps an ordinary service's own numbers, whatever its pods have", () => {
+  const ports = [
+    { name: "web", port: 80, targetPort: 8080 },
+    { name: "admin", port: 8080, targetPort: 8086 },
+  ];
+  const endpoints = [endpoint("web-0", { web: 8080, admin: 8086 })];
+  const [address] = planSession([service("web", { ports, endpoints })], OPTIONS).addresses;
+  assert.deepEqual(address!.ports.map(({ port, name }) => [port, name]), [
+    [80, "web"],
+    [8080, "admin"],
+  ]);
 });
 
 Deno.test("planSession names services without a tunnel, with the reason", () => {
