@@ -226,6 +226,7 @@ class ServiceDiscovery implements Discovery {
       resource: "endpointslices",
       namespace,
       pick: pickSlice,
+      onSynced: () => this.#index.setSlicesReadable(namespace, true),
       onEvent: (key, before, now) => {
         this.#index.setSlice(key, before, now);
         const told = this.#tellLeaving(before, now);
@@ -256,6 +257,7 @@ class ServiceDiscovery implements Discovery {
         reason.status === 403 ? "May not read endpointslices" : "The cluster has no endpointslices"
       }${namespace ? ` in namespace "${namespace}"` : ""}: using pods instead`,
     );
+    this.#index.setSlicesReadable(namespace, false);
     const pods = this.#loop({
       resource: "pods",
       namespace,

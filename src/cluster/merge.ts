@@ -6,12 +6,14 @@ import type { ServiceSpec, SpecPort } from "./service_spec.ts";
  * What a session can do with a Service: pure, and the same whatever the order
  * of the slices. One endpoint per pod, merged over its slices (several address
  * families, several sets of ports). `portsOfPods`: what else is known of the
- * pods of one without TCP ports (`needsPortsOfPods`), by uid.
+ * pods of one without TCP ports (`needsPortsOfPods`), by uid. `withoutSlices`:
+ * EndpointSlices cannot be read here, these are made of pods.
  */
 export function mergeService(
   spec: ServiceSpec,
   slices: readonly Slice[],
   portsOfPods: ReadonlyMap<string, ReadonlySet<number>> = new Map(),
+  withoutSlices = false,
 ): ClusterService {
   const headless = spec.clusterIP === "None";
   const portless = needsPortsOfPods(spec);
@@ -32,14 +34,15 @@ export function mergeService(
     ...(spec.affinitySeconds === undefined ? {} : { affinitySeconds: spec.affinitySeconds }),
     publishNotReadyAddresses: spec.publishNotReadyAddresses,
   };
-  const reason = whyNone(spec, tcp, slices, endpoints);
-  if (reason !== undefined) {
-    return { ...base, kind: "none", reason, ports: tcp.map(servicePort), endpoints: [] };
-  }
+  const ports = tcp.map((port) => servicePort(port, spec));
+  const podless = addressesWithoutPod(slices);
+  const reason = whyNone(spec, tcp, endpoints, podless, withoutSlices);
+  if (reason !== undefined) return { ...base, kind: "none", reason, ports, endpoints: [] };
   return {
     ...base,
     kind: headless ? "headless" : "tunnel",
-    ports: tcp.map(servicePort),
+    ports,
+    ...(podless.length > 0 ? { podless } : {}),
     endpoints,
   };
 }
@@ -47,8 +50,9 @@ export function mergeService(
 function whyNone(
   spec: ServiceSpec,
   tcp: readonly SpecPort[],
-  slices: readonly Slice[],
   endpoints: readonly ServiceEndpoint[],
+  podless: readonly string[],
+  withoutSlices: boolean,
 ): string | undefined {
   if (spec.type === "ExternalName") {
     return `It is an ExternalName for "${spec.externalName}", which is outside the cluster`;
@@ -63,11 +67,11 @@ function whyNone(
       ? undefined
       : "It is a headless Service without TCP ports, and no other Service tells which ports its pods listen on";
   }
-  const addresses = [
-    ...new Set(slices.flatMap((slice) => slice.endpoints.map((endpoint) => endpoint.address))),
-  ].sort();
-  if (addresses.length === 0) return "It has no selector and no endpoints";
-  const shown = addresses.slice(0, 3).join(", ") + (addresses.length > 3 ? ", ..." : "");
+  if (withoutSlices) {
+    return "It has no selector, and the EndpointSlices that say what is behind it cannot be read";
+  }
+  if (podless.length === 0) return "It has no selector and no endpoints";
+  const shown = podless.slice(0, 3).join(", ") + (podless.length > 3 ? ", ..." : "");
   return `It has no selector and its endpoints (${shown}) name no pod (no targetRef), which a port-forward needs`;
 }
 
@@ -142,6 +146,14 @@ function mergeEndpoints(
   );
 }
 
+/** Those of endpoints that may be pods, too, but a port-forward goes by a pod's name. */
+function addressesWithoutPod(slices: readonly Slice[]): string[] {
+  const found = slices.flatMap(({ endpoints }) =>
+    endpoints.flatMap(({ pod, address }) => pod === undefined ? [address] : [])
+  );
+  return [...new Set(found)].sort();
+}
+
 /** Pod port numbers by service port name, for the pods of one slice. */
 function slicePorts(tcp: readonly SpecPort[], slice: Slice): Record<string, number> {
   const found: Record<string, number> = {};
@@ -154,12 +166,17 @@ function slicePorts(tcp: readonly SpecPort[], slice: Slice): Record<string, numb
   return found;
 }
 
-function servicePort(port: SpecPort): ServicePort {
+function servicePort(
+  { name, port, targetPort, appProtocol }: SpecPort,
+  of: ServiceSpec,
+): ServicePort {
+  // Without a selector there are no pods to look a name up in.
+  const isName = typeof targetPort === "string" && of.selector === undefined;
   return {
-    name: port.name,
-    port: port.port,
-    targetPort: port.targetPort,
-    ...(port.appProtocol ? { appProtocol: port.appProtocol } : {}),
+    name,
+    port,
+    targetPort: isName ? port : targetPort,
+    ...(appProtocol ? { appProtocol } : {}),
   };
 }
 

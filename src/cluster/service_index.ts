@@ -19,6 +19,8 @@ export class ServiceIndex {
   readonly #bySelector = new Map<string, Set<string>>();
   /** Keys of Services that follow what other Services say of their pods, by namespace. */
   readonly #portless = new Map<string, Set<string>>();
+  /** Namespaces whose EndpointSlices cannot be read; `""` is the whole cluster. */
+  readonly #withoutSlices = new Set<string>();
   readonly #dirty = new Set<string>();
   readonly #services = new Map<string, ClusterService>();
   /** How many slices or pods name a pod. */
@@ -82,6 +84,17 @@ export class ServiceIndex {
     if (now) this.#isNamed(now.uid);
   }
 
+  /** Whether EndpointSlices can be read, in a namespace or (undefined) anywhere. */
+  setSlicesReadable(namespace: string | undefined, readable: boolean): void {
+    const scope = namespace ?? "";
+    if (readable !== this.#withoutSlices.has(scope)) return;
+    if (readable) this.#withoutSlices.delete(scope);
+    else this.#withoutSlices.add(scope);
+    for (const [key, spec] of this.#specs) {
+      if (namespace === undefined || spec.namespace === namespace) this.#dirty.add(key);
+    }
+  }
+
   /**
    * Recomputes what was touched. `podsGone`: uids nothing names any more;
    * `podsNamed`: uids that something names and nothing did before.
@@ -95,7 +108,12 @@ export class ServiceIndex {
         changed = this.#services.delete(key) || changed;
         continue;
       }
-      const now = mergeService(spec, this.#slicesOf(key, spec), this.#portsOfPods(spec));
+      const now = mergeService(
+        spec,
+        this.#slicesOf(key, spec),
+        this.#portsOfPods(spec),
+        this.#withoutSlices.has("") || this.#withoutSlices.has(spec.namespace),
+      );
       if (before && JSON.stringify(before) === JSON.stringify(now)) continue;
       this.#services.set(key, now);
       changed = true;

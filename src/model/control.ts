@@ -145,7 +145,7 @@ export interface ServiceInfo {
   readonly address?: string;
   readonly names: readonly string[];
   readonly ports: readonly PortInfo[];
-  /** Ports that are not forwarded, in words. */
+  /** Ports that are not forwarded and endpoints that are passed over, in words. */
   readonly skipped: readonly string[];
   readonly readyPods: number;
   /** Why there is no tunnel. */

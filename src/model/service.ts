@@ -19,6 +19,8 @@ export interface ClusterService {
   readonly ports: readonly ServicePort[];
   /** Ports that are not forwarded (UDP, SCTP), each with the reason. */
   readonly skippedPorts: readonly SkippedPort[];
+  /** Addresses of endpoints that name no pod and are passed over, sorted; absent where all do. */
+  readonly podless?: readonly string[];
   /** `sessionAffinity: ClientIP`: how long a client sticks to its pod, in seconds. */
   readonly affinitySeconds?: number;
   readonly publishNotReadyAddresses: boolean;
@@ -29,7 +31,7 @@ export interface ServicePort {
   /** Empty for the single unnamed port. */
   readonly name: string;
   readonly port: number;
-  /** The pods' port, as the Service has it: a number, or the name of a container port. */
+  /** The pods' port: a number, or the name of a container port where pods are selected. */
   readonly targetPort: number | string;
   readonly appProtocol?: string;
 }

@@ -97,10 +97,11 @@ export class BoundAddress {
     });
   }
 
-  #editable({ name, appProtocol }: PlannedPort) {
+  #editable({ name, targetName, appProtocol }: PlannedPort) {
     const { affinitySeconds } = this.#planned;
     return {
       portName: name,
+      ...(targetName === undefined ? {} : { targetName }),
       ...(appProtocol === undefined ? {} : { appProtocol }),
       ...(affinitySeconds === undefined ? {} : { affinitySeconds }),
     };

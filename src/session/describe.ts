@@ -57,7 +57,7 @@ export function describeOpened(
       continue;
     }
     for (const skipped of service.skipped) {
-      emit({ type: "note", text: `${service.namespace}/${service.name} port ${skipped}` });
+      emit({ type: "note", text: `${service.namespace}/${service.name} ${skipped}` });
     }
   }
   for (const note of session.notes) emit({ type: "note", text: note });

@@ -35,6 +35,8 @@ export interface PlannedPort {
   readonly port: number;
   /** The Service's port name, by which endpoints give the pod's port number. */
   readonly name: string;
+  /** The container port's name that it leads to, where it is not a number. */
+  readonly targetName: string | undefined;
   readonly appProtocol: string | undefined;
 }
 
@@ -99,8 +101,16 @@ interface Part extends Plan {
 
 interface Alias {
   readonly service: ClusterService;
-  readonly target: { readonly namespace: string; readonly service: string; readonly key: string };
+  readonly target: {
+    readonly namespace: string;
+    readonly service: string;
+    readonly pod: string | undefined;
+    readonly key: string;
+  };
 }
+
+/** Endpoints without a pod that are told one by one. */
+const MOST_PODLESS = 3;
 
 const NOTHING: Part = { addresses: [], without: [] };
 
@@ -116,9 +126,7 @@ function planService(service: ClusterService, options: PlanOptions): Part {
   if (!isChosen(service, options)) return NOTHING;
   const target = targetOf(service, options);
   if (target !== undefined) return { addresses: [], without: [], alias: { service, target } };
-  const skipped = service.skippedPorts.map((port) =>
-    `${port.port}/${port.protocol}: ${port.reason}`
-  );
+  const skipped = skippedOf(service);
   const reason = service.kind === "none"
     ? service.reason ?? "no tunnel is possible"
     : service.ports.length === 0
@@ -137,6 +145,21 @@ function planService(service: ClusterService, options: PlanOptions): Part {
   return { addresses, without: [] };
 }
 
+/** What of a Service is not forwarded, in words. */
+function skippedOf({ skippedPorts, podless = [] }: ClusterService): string[] {
+  const ports = skippedPorts.map(({ port, protocol, reason }) =>
+    `port ${port}/${protocol}: ${reason}`
+  );
+  if (podless.length === 0) return ports;
+  const shown = podless.slice(0, MOST_PODLESS).join(", ");
+  const more = podless.length - MOST_PODLESS;
+  return [
+    ...ports,
+    `endpoint${podless.length === 1 ? "" : "s"} ${shown}${more > 0 ? ` and ${more} more` : ""}: ` +
+    "no pod is named (no targetRef), which a port-forward needs",
+  ];
+}
+
 /** What in the cluster an ExternalName Service leads to, as its DNS reads it. */
 function targetOf(
   { externalName }: ClusterService,
@@ -148,7 +171,7 @@ function targetOf(
   const [svc, namespace, service, pod, ...more] = labels;
   if (svc !== "svc" || !namespace || !service || more.length > 0) return undefined;
   const key = `${namespace}/${service}${pod === undefined ? "" : `/${pod}`}`;
-  return { namespace, service, key };
+  return { namespace, service, pod, key };
 }
 
 /** Other names lead where the one they stand for has its address; one hop, as chains are rare. */
@@ -166,7 +189,7 @@ function planAliases(
     const other = byKey.get(target.key);
     if (other === undefined) {
       const { namespace, name } = service;
-      const reason = whyNoTarget(target, services);
+      const reason = whyNoTarget(target, services, options);
       without.push({ namespace, service: name, reason, skipped: [] });
     } else {
       const entry = planned(service, options, undefined, other.endpoints, []);
@@ -176,14 +199,26 @@ function planAliases(
   return { addresses: found, without };
 }
 
-function whyNoTarget(target: Alias["target"], services: readonly ClusterService[]): string {
-  const { namespace, service: name } = target;
+function whyNoTarget(
+  target: Alias["target"],
+  services: readonly ClusterService[],
+  options: PlanOptions,
+): string {
+  const { namespace, service: name, pod } = target;
   const what = `It is another name of Service "${name}" in namespace "${namespace}"`;
   const there = services.filter((service) => service.namespace === namespace);
   if (there.length === 0) return `${what}, which is not part of this session: add -a ${namespace}`;
-  return there.some((service) => service.name === name)
-    ? `${what}, which has no tunnel here`
-    : `${what}, which is not among the Services of this session`;
+  const other = there.find((service) => service.name === name);
+  if (other === undefined) return `${what}, which is not among the Services of this session`;
+  if (!isChosen(other, options)) {
+    return `${what}, which ${isExcluded(other, options) ? "--exclude" : "--only"} leaves out`;
+  }
+  if (pod === undefined || other.kind === "none") return `${what}, which has no tunnel here`;
+  const whose =
+    `It is another name of pod "${pod}" of Service "${name}" in namespace "${namespace}"`;
+  return other.kind === "headless"
+    ? `${whose}, which has no pod of that name now`
+    : `${whose}, whose pods have no names here, as it is not headless`;
 }
 
 function planned(
@@ -258,8 +293,9 @@ function targetsOf(
   return targets;
 }
 
-function plannedPort({ name, appProtocol }: ServicePort, port: number): PlannedPort {
-  return { port, name, appProtocol };
+function plannedPort({ name, targetPort, appProtocol }: ServicePort, port: number): PlannedPort {
+  const targetName = typeof targetPort === "string" ? targetPort : undefined;
+  return { port, name, targetName, appProtocol };
 }
 
 function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndpoint[]][] {
@@ -274,8 +310,12 @@ function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndp
 }
 
 function isChosen(service: ClusterService, options: PlanOptions): boolean {
-  const hit = (glob: string) => fits(service, glob);
-  return (options.only.length === 0 || options.only.some(hit)) && !options.exclude.some(hit);
+  const isAsked = options.only.length === 0 || options.only.some((glob) => fits(service, glob));
+  return isAsked && !isExcluded(service, options);
+}
+
+function isExcluded(service: ClusterService, options: PlanOptions): boolean {
+  return options.exclude.some((glob) => fits(service, glob));
 }
 
 /** The globs that fit none of the Services: most likely mistyped. */

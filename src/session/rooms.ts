@@ -23,6 +23,7 @@ export interface ListenSpec {
   readonly bindPort?: number;
   readonly service: { readonly namespace: string; readonly name: string };
   readonly portName: string;
+  readonly targetName?: string;
   readonly appProtocol?: string;
   readonly affinitySeconds?: number;
 }
@@ -38,7 +39,7 @@ export interface Listener {
   };
   update(
     endpoints: readonly ServiceEndpoint[],
-    edit?: Pick<ListenSpec, "portName" | "appProtocol" | "affinitySeconds">,
+    edit?: Pick<ListenSpec, "portName" | "targetName" | "appProtocol" | "affinitySeconds">,
   ): void;
   /** The port is free again; its connections go on until they end, or the engine is closed. */
   release(): Promise<void>;

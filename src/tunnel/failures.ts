@@ -6,6 +6,14 @@ import type { TunnelError } from "./errors.ts";
 /** Longest reason that is kept, in characters: it may be a cluster's text. */
 const REASON_LIMIT = 400;
 
+/** A port that pods are ready for and do not have. */
+export interface MissingPort {
+  /** The Service's name for it, `""` for the single unnamed one. */
+  readonly portName: string;
+  /** The container port's name that it leads to; a number would be there whatever the pods have. */
+  readonly targetName?: string;
+}
+
 /** The connections of one listener that came to nothing, and why the last one did. */
 export class Failures {
   #count = 0;
@@ -22,14 +30,23 @@ export class Failures {
     return this.#last;
   }
 
-  /** There was no pod to try; `port` is one that pods are ready for and do not have. */
-  addNoPod(port: string | undefined): void {
-    this.#add(
-      port === undefined ? "No pod was ready in time" : `No pod has the port ${port} it leads to`,
-      port === undefined
-        ? `kubectl -n ${this.namespace} get pods`
-        : `Compare the Service's targetPort with its pods: kubectl -n ${this.namespace} get endpointslices`,
-    );
+  /** There was no pod to try. */
+  addNoPod(missing: MissingPort | undefined): void {
+    const kubectl = `kubectl -n ${this.namespace}`;
+    if (missing === undefined) {
+      this.#add("No pod was ready in time", `${kubectl} get pods`);
+    } else if (missing.targetName !== undefined) {
+      this.#add(
+        `No pod has the port "${missing.targetName}" it leads to`,
+        `Compare the Service's targetPort with the ports of its pods: ${kubectl} describe pods`,
+      );
+    } else {
+      const called = missing.portName === "" ? "without a name" : `named "${missing.portName}"`;
+      this.#add(
+        `None of its EndpointSlices has a port ${called}, as the Service has`,
+        `Compare the names of the ports: ${kubectl} get endpointslices -o yaml`,
+      );
+    }
   }
 
   /** `pod` is the one that was tried last. */

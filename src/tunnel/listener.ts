@@ -21,6 +21,8 @@ export interface ListenOptions {
   readonly service: { readonly namespace: string; readonly name: string };
   /** Name of the Service's port, `""` for the single unnamed one. */
   readonly portName: string;
+  /** Name of the container port it leads to, where it is not a number. */
+  readonly targetName?: string;
   readonly appProtocol?: string;
   /** `sessionAffinity: ClientIP`, in seconds. */
   readonly affinitySeconds?: number;
@@ -29,7 +31,10 @@ export interface ListenOptions {
 }
 
 /** What an edit of the Service may change under open connections. */
-export type ListenerEdit = Pick<ListenOptions, "portName" | "appProtocol" | "affinitySeconds">;
+export type ListenerEdit = Pick<
+  ListenOptions,
+  "portName" | "targetName" | "appProtocol" | "affinitySeconds"
+>;
 
 export interface ListenerStats {
   /** Connections open now. */
@@ -292,8 +297,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
     if (error !== undefined) {
       return this.#failures.add(error, endpoint && { endpoint, port: this.podPort(endpoint) });
     }
-    const name = `"${this.#edit.portName || this.#options.port}"`;
-    this.#failures.addNoPod(this.#portIsMissing ? name : undefined);
+    this.#failures.addNoPod(this.#portIsMissing ? this.#edit : undefined);
   }
 
   answered(): void {

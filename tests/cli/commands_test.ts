@@ -79,7 +79,7 @@ Deno.test("czctl session list --details tells what is not forwarded, and why", a
       {
         ...web.services[0]!,
         ports: [{ ...web.services[0]!.ports[0]!, state: "blocked", reason: "in use" }],
-        skipped: ["53/UDP: only TCP is forwarded"],
+        skipped: ["port 53/UDP: only TCP is forwarded"],
       },
       {
         namespace: "shop",
@@ -98,7 +98,7 @@ Deno.test("czctl session list --details tells what is not forwarded, and why", a
     assert.match(out, /env file +\/w\/env\.sh, 14 variables, stopped: the file is gone/);
     assert.match(out, /! the name "dev" is left out/);
     assert.match(out, /! shop\/leaf:80 cannot be bound: in use/);
-    assert.match(out, /! leaf: 53\/UDP: only TCP is forwarded/);
+    assert.match(out, /! leaf: port 53\/UDP: only TCP is forwarded/);
     assert.match(out, /shop\/ext\\x1b\[2J .*it is an ExternalName/);
     assert.ok(!out.includes("\x1b"));
   });

@@ -132,6 +132,34 @@ Deno.test("mergeService() says why there is no tunnel", () => {
   ]);
 });
 
+Deno.test("mergeService() says of a Service without selector when its endpoints cannot be read", () => {
+  const reason = (spec: Raw) => mergeService(service(spec), [], undefined, true).reason;
+  assert.equal(
+    reason({ selector: undefined }),
+    "It has no selector, and the EndpointSlices that say what is behind it cannot be read",
+  );
+  assert.equal(reason({}), undefined, "with a selector the pods tell");
+});
+
+Deno.test("mergeService() tells the endpoints it passes over, in any order and once", () => {
+  const bare = (...addresses: string[]) =>
+    slice(addresses.map((address) => ({ addresses: [address] })), HTTP);
+  const merged = mergeService(service({ selector: undefined }), [
+    slice([pod("a")], HTTP),
+    bare("10.1.0.9", "10.1.0.2"),
+    bare("10.1.0.2"),
+  ]);
+  assert.equal(merged.kind, "tunnel");
+  assert.deepEqual(merged.podless, ["10.1.0.2", "10.1.0.9"]);
+  assert.equal(mergeService(service({}), [slice([pod("a")], HTTP)]).podless, undefined);
+});
+
+Deno.test("mergeService() looks no port's name up where no pods are selected", () => {
+  assert.equal(mergeService(service({}), []).ports[0]!.targetPort, "http");
+  const byHand = mergeService(service({ selector: undefined }), [slice([pod("a")], HTTP)]);
+  assert.equal(byHand.ports[0]!.targetPort, 80);
+});
+
 Deno.test("mergeService() tunnels a selector-less Service whose endpoints are pods", () => {
   const merged = mergeService(service({ selector: undefined }), [slice([pod("a")], HTTP)]);
   assert.equal(merged.kind, "tunnel");

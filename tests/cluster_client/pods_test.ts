@@ -180,3 +180,52 @@ Deno.test("where Pods stand in, one that is no longer ready is known at once, to
     await api.close();
   }
 });
+
+Deno.test("a Service without selector does not count as empty where its slices may not be read", async () => {
+  const api = await TestApi.start();
+  const add = (name: string) => ({
+    metadata: { namespace, name, uid: name, resourceVersion: "1" },
+    spec: { clusterIP: "10.0.0.1", ports: [{ port: 80 }] },
+  });
+  api.seed(SERVICES, add("a"));
+  api.seed(PODS, { metadata: { namespace, name: "one", uid: "one", resourceVersion: "1" } });
+  api.intercept = (request, answer) =>
+    request.path === SLICES && api.refuse(answer, 403, "forbidden", "Forbidden");
+  const cluster = await api.open({ clock: systemClock });
+  try {
+    const discovery = cluster.discover({ namespaces: [namespace] }, { onChange() {} });
+    await discovery.ready;
+    const reason = (name: string) => discovery.services.get(`${namespace}/${name}`)?.reason ?? "";
+    assert.match(reason("a"), /EndpointSlices that say what is behind it cannot be read$/);
+    await until("the watch", () => api.watches.get(SERVICES)?.size === 1);
+    api.change(SERVICES, "ADDED", add("b"));
+    await until("the next one, too", () => reason("b") === reason("a"));
+  } finally {
+    await cluster.close();
+    await api.close();
+  }
+});
+
+Deno.test("ServiceIndex says it anew when EndpointSlices may be read again, or no longer", () => {
+  const index = new ServiceIndex();
+  index.setService(undefined, pickService({ metadata: { namespace, name: "a" }, spec: {} }));
+  index.setService(
+    undefined,
+    pickService({ metadata: { namespace, name: "b" }, spec: { ports: [{ port: 80 }] } }),
+  );
+  index.flush();
+  const reason = () => {
+    index.flush();
+    return index.services.get(`${namespace}/b`)!.reason;
+  };
+  const empty = "It has no selector and no endpoints";
+  assert.equal(reason(), empty);
+  for (const scope of [namespace, undefined]) {
+    index.setSlicesReadable(scope, false);
+    assert.notEqual(reason(), empty);
+    index.setSlicesReadable(scope, true);
+    assert.equal(reason(), empty);
+  }
+  index.setSlicesReadable("other", false);
+  assert.equal(reason(), empty);
+});

@@ -92,7 +92,7 @@ e2e("a port that no pod has, and globs that fit nothing, are named", async (scen
   assert.equal(await get(box, "http://named.shop/"), "");
   assert.match(
     (await done("status")).stdout,
-    /named:80 failed \d+s ago: No pod has the port "http" it leads to\. Compare the Service's/,
+    /named:80 failed \d+s ago: No pod has the port "nosuch" it leads to\. Compare the Service's/,
   );
   await done("session", "close");
 }, {
@@ -196,7 +196,7 @@ e2e("every kind of Service is reached, or named with the reason", async (scene) 
   }
   for (const port of ["53/UDP", "54/SCTP"]) {
     assert.match(opened.stdout + opened.stderr, new RegExp(`zoo/mixed port ${port}: `));
-    assert.match(details, new RegExp(`mixed: ${port}: `));
+    assert.match(details, new RegExp(`mixed: port ${port}: `));
   }
   assert.match(await get(box, "http://mixed:9090/"), /^Hello from new-/);
 

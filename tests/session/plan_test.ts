@@ -142,7 +142,27 @@ Deno.test("planSession names services without a tunnel, with the reason", () => 
     ["ext", "ExternalName"],
     ["udp", "it has no TCP port"],
   ]);
-  assert.deepEqual(plan.without[1]!.skipped, ["53/UDP: not TCP"]);
+  assert.deepEqual(plan.without[1]!.skipped, ["port 53/UDP: not TCP"]);
+});
+
+Deno.test("planSession tells the endpoints that are passed over, the first ones by their address", () => {
+  const skipped = (...podless: string[]) =>
+    planSession([service("web", { podless })], OPTIONS).addresses[0]!.skipped;
+  const why = "no pod is named (no targetRef), which a port-forward needs";
+  assert.deepEqual(skipped(), []);
+  assert.deepEqual(skipped("10.9.0.1"), [`endpoint 10.9.0.1: ${why}`]);
+  assert.deepEqual(skipped("10.9.0.1", "10.9.0.2", "10.9.0.3", "10.9.0.4"), [
+    `endpoints 10.9.0.1, 10.9.0.2, 10.9.0.3 and 1 more: ${why}`,
+  ]);
+});
+
+Deno.test("planSession hands on which container port a service's port leads to by name", () => {
+  const ports = [
+    { name: "web", port: 80, targetPort: "nope" },
+    { name: "admin", port: 81, targetPort: 8081 },
+  ];
+  const [address] = planSession([service("web", { ports })], OPTIONS).addresses;
+  assert.deepEqual(address!.ports.map((port) => port.targetName), ["nope", undefined]);
 });
 
 function externalName(name: string, to: string, more: Partial<ClusterService> = {}) {
@@ -203,11 +223,36 @@ Deno.test("planSession says of an ExternalName for a service of the cluster why 
     missing: `${of("nobody", "shop")}is not among the Services of this session`,
     chain: `${of("away", "shop")}has no tunnel here`,
     self: `${of("self", "shop")}has no tunnel here`,
-    left: `${of("web", "shop")}has no tunnel here`,
+    left: `${of("web", "shop")}--exclude leaves out`,
     other: "outside",
     outside: "outside",
   });
-  assert.deepEqual(planSession(all, { ...OPTIONS, only: ["left"] }).without.length, 1);
+  assert.deepEqual(
+    planSession(all, { ...OPTIONS, only: ["left"] }).without.map((s) => [s.service, s.reason]),
+    [["left", `${of("web", "shop")}--only leaves out`]],
+  );
+});
+
+Deno.test("planSession says of an ExternalName for a pod what is missing: the pod, not its service", () => {
+  const all = [
+    externalName("nobody", "db-99.db.shop.svc"),
+    externalName("ordinary", "web-0.web.shop.svc"),
+    externalName("none", "x.udp.shop.svc"),
+    service("db", { kind: "headless", endpoints: [endpoint("db-0", { http: 8080 }, "db-0")] }),
+    service("web", { endpoints: [endpoint("web-0", { http: 8080 }, "web-0")] }),
+    service("udp", { kind: "none", reason: "only UDP", ports: [] }),
+  ];
+  const reasons = Object.fromEntries(
+    planSession(all, OPTIONS).without.map((s) => [s.service, s.reason]),
+  );
+  const of = (pod: string, name: string) =>
+    `It is another name of pod "${pod}" of Service "${name}" in namespace "shop", `;
+  assert.equal(reasons["nobody"], `${of("db-99", "db")}which has no pod of that name now`);
+  assert.equal(
+    reasons["ordinary"],
+    `${of("web-0", "web")}whose pods have no names here, as it is not headless`,
+  );
+  assert.match(reasons["none"]!, /Service "udp" in namespace "shop", which has no tunnel here$/);
 });
 
 Deno.test("refuseCollision counts an ExternalName for a service of the cluster, too", () => {

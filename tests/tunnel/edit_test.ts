@@ -19,7 +19,7 @@ function planned(
     service: "web",
     pod: undefined,
     aliasOf: undefined,
-    ports: [{ port, name, appProtocol: undefined }],
+    ports: [{ port, name, targetName: undefined, appProtocol: undefined }],
     affinitySeconds: more.affinitySeconds,
     endpoints: ["a", "b"].map((pod) => endpoint(pod, { ports: { [name]: more.target ?? 8081 } })),
     skipped: [],

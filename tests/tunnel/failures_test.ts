@@ -1,5 +1,6 @@
 /** What a listener tells of connections that came to nothing. */
 import assert from "node:assert/strict";
+import type { ListenerEdit } from "../../src/tunnel/listener.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { echo, failing, named, REFUSED, RESET } from "./peer.ts";
 import type { Pod } from "./peer_link.ts";
@@ -69,6 +70,40 @@ Deno.test("Resets, lost links, missing rights and missing pods are told apart", 
       4,
       /^Cannot forward to pod "default\/b": not allowed to create/,
       /can-i create pods/,
+    );
+  });
+});
+
+Deno.test("A port that no pod has is told by what it leads to", async () => {
+  const clock = new ManualClock();
+  await withBed({
+    pods: { a: echo },
+    engine: { clock, holdMs: 1000 },
+  }, async ({ connect, listener }) => {
+    const told = async (edit: ListenerEdit, reason: string, hint: RegExp) => {
+      listener.update([{ ...endpoint("a"), ports: {} }], edit);
+      const failed = listener.stats.failed;
+      const client = await connect();
+      await clock.advance(1100, 100);
+      await client.over();
+      await until(() => listener.stats.failed > failed, "it is told");
+      assert.equal(listener.stats.lastFailure!.reason, reason);
+      assert.match(listener.stats.lastFailure!.hint!, hint);
+    };
+    await told(
+      { portName: "", targetName: "nope" },
+      'No pod has the port "nope" it leads to',
+      /targetPort with the ports of its pods: kubectl -n default describe pods$/,
+    );
+    await told(
+      { portName: "http" },
+      'None of its EndpointSlices has a port named "http", as the Service has',
+      /names of the ports: kubectl -n default get endpointslices -o yaml$/,
+    );
+    await told(
+      { portName: "" },
+      "None of its EndpointSlices has a port without a name, as the Service has",
+      /get endpointslices/,
     );
   });
 });
