@@ -1,12 +1,17 @@
+import { Buffer } from "node:buffer";
 import { constants } from "node:os";
 
-/** A program cannot be started; `message` says why. */
+/** A program cannot be started; `message` says why, `hint` what to do about it. */
 export class CannotStart extends Error {
   override readonly name = "CannotStart";
+  /** There is no such program, or no such interpreter of a script. */
+  readonly missing: boolean;
+  readonly hint: string;
 
-  /** `missing`: there is no such program, or no such interpreter of a script. */
-  constructor(message: string, readonly missing: boolean, cause: unknown) {
-    super(message, { cause });
+  constructor(message: string, options: { missing?: boolean; hint?: string; cause: unknown }) {
+    super(message, { cause: options.cause });
+    this.missing = options.missing ?? false;
+    this.hint = options.hint ?? "Check its name and PATH";
   }
 }
 
@@ -43,19 +48,56 @@ export async function runInForeground(
     if (status.signal === null) return status.code;
     return 128 + (constants.signals[status.signal as keyof typeof constants.signals] ?? 0);
   } catch (error) {
-    throw cannotStart(error);
+    throw cannotStart(error, args, env);
   } finally {
     stops.forEach((stop) => stop());
   }
 }
 
 /** The runtime's message names the program a second time, and the error in its own words. */
-function cannotStart(error: unknown): CannotStart {
-  if (error instanceof Deno.errors.NotFound) return new CannotStart("no such program", true, error);
-  if (error instanceof Deno.errors.PermissionDenied) {
-    return new CannotStart("it is not executable", false, error);
+function cannotStart(
+  cause: unknown,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): CannotStart {
+  if (cause instanceof Deno.errors.NotFound) {
+    return new CannotStart("no such program", { missing: true, cause });
   }
-  return new CannotStart(error instanceof Error ? error.message : String(error), false, error);
+  if (cause instanceof Deno.errors.PermissionDenied) {
+    return new CannotStart("it is not executable", { cause });
+  }
+  if ((cause as { code?: unknown } | null)?.code === "E2BIG") return tooLarge(args, env, cause);
+  return new CannotStart(cause instanceof Error ? cause.message : String(cause), { cause });
+}
+
+/** What Linux takes in one argument or variable, without the NUL behind it: MAX_ARG_STRLEN. */
+const LINUX_TEXT_BYTES = 128 * 1024 - 1;
+
+/** The system says only that something is too large: it is the largest, or all of it together. */
+function tooLarge(
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  cause: unknown,
+): CannotStart {
+  const texts = [
+    ...args.map((arg, i) => ({ what: `argument ${i + 1}`, bytes: Buffer.byteLength(arg) })),
+    ...Object.entries(env).map(([name, value]) => ({
+      what: `variable "${name}"`,
+      bytes: Buffer.byteLength(`${name}=${value}`),
+    })),
+  ].toSorted((a, b) => b.bytes - a.bytes);
+  const { what, bytes } = texts[0] ?? { what: "the largest", bytes: 0 };
+  if (Deno.build.os === "linux" && bytes > LINUX_TEXT_BYTES) {
+    return new CannotStart(
+      `${what} has ${bytes} bytes, and Linux takes at most ${LINUX_TEXT_BYTES} in one`,
+      { hint: "A container could not start with it either: give it as a file", cause },
+    );
+  }
+  const all = texts.reduce((sum, one) => sum + one.bytes + 1, 0);
+  return new CannotStart(
+    `its arguments and variables have ${all} bytes, more than this system takes`,
+    { hint: `The largest is ${what} with ${bytes} bytes`, cause },
+  );
 }
 
 /**

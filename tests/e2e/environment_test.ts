@@ -211,6 +211,25 @@ e2e(
   },
 );
 
+e2e("run: a variable that is too large for a program is named, with the limit", async (scene) => {
+  const { cluster, done, czctl } = scene;
+  await done("teleport", ...WEB);
+  await cluster.control.apply({ objects: [level("x".repeat(140_000))] });
+  const failed = await czctl("run", "--", "true");
+  assert.equal(failed.code, 126, failed.stderr);
+  assert.match(
+    failed.stderr,
+    /Cannot start "true": variable "LOG_LEVEL" has 140010 bytes, and Linux takes at most 131071 in one\n/,
+  );
+  assert.doesNotMatch(failed.stderr, /Check its name/);
+  // As in the container, every format but that of docker holds it.
+  assert.match(
+    (await done("environment", ...WEB, "-m", "json", "-q")).stdout,
+    /"LOG_LEVEL": "x{140000}"/,
+  );
+  await done("session", "close");
+});
+
 e2e("environment into a file: again is fine, another content needs --force", async (scene) => {
   const { box, done, czctl } = scene;
   await done("environment", ...WEB, "env.sh");

@@ -21,12 +21,53 @@ Deno.test("runInForeground() gives the program this environment and no other", a
 Deno.test("runInForeground() tells a program that cannot be started", async () => {
   await assert.rejects(runInForeground("/nonexistent/x", [], env), (error) => {
     assert.ok(error instanceof CannotStart && error.missing);
+    assert.equal(error.hint, "Check its name and PATH");
     return error.message === "no such program";
   });
   await assert.rejects(runInForeground("/etc", [], env), (error) => {
     assert.ok(error instanceof CannotStart && !error.missing);
     return error.message === "it is not executable";
   });
+});
+
+Deno.test({
+  name: "runInForeground() names the variable or argument that is too large to give",
+  ignore: Deno.build.os !== "linux",
+  fn: async () => {
+    const largest = "x".repeat(131_071 - "BIG=".length);
+    assert.equal(await runInForeground("true", [], { ...env, BIG: largest }), 0);
+    for (
+      const [args, variables, message, hint] of [
+        [
+          [],
+          { BIG: `${largest}x`, SMALL: "x" },
+          'variable "BIG" has 131072 bytes, and Linux takes at most 131071 in one',
+          /give it as a file/,
+        ],
+        [
+          ["a", "é".repeat(70_000)],
+          {},
+          "argument 2 has 140000 bytes, and Linux takes at most 131071 in one",
+          /give it as a file/,
+        ],
+        [
+          [],
+          Object.fromEntries(
+            Array.from({ length: 100 }, (_, i) => [`B${i}`, "x".repeat(i + 120_000)]),
+          ),
+          "its arguments and variables have 12005459 bytes, more than this system takes",
+          /^The largest is variable "B99" with 120103 bytes$/,
+        ],
+      ] as const
+    ) {
+      await assert.rejects(runInForeground("true", args, { ...env, ...variables }), (error) => {
+        assert.ok(error instanceof CannotStart && !error.missing);
+        assert.match(error.hint, hint);
+        assert.equal(error.message, message);
+        return true;
+      });
+    }
+  },
 });
 
 for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) {

@@ -82,7 +82,7 @@ async function runProgram(
     return await runInForeground(command!, args, env);
   } catch (error) {
     if (!(error instanceof CannotStart)) throw error;
-    print.error(`Cannot start "${command}": ${error.message}`, "Check its name and PATH");
+    print.error(`Cannot start "${command}": ${error.message}`, error.hint);
     return error.missing ? NOT_FOUND_EXIT : NOT_RUNNABLE_EXIT;
   } finally {
     takeBack();
