@@ -3,10 +3,11 @@ import type { WorkloadRef } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
 import { type Logger, silentLogger } from "../model/log.ts";
 import type { ObjectSource } from "../model/objects.ts";
-import { fieldValue, needsNode, resourceValue } from "./downward.ts";
+import { fieldValue, type FoundValue, type NodeAmounts, resourceValue } from "./downward.ts";
 import { expand } from "./expansion.ts";
-import type { ConfigMap, EnvVar, KubeNode, Quantities, Secret, Service } from "./kube.ts";
-import { serviceLinks } from "./service_links.ts";
+import type { ConfigMap, EnvVar, KubeNode, ResourceFieldRef, Secret, Service } from "./kube.ts";
+import { mayBeLink, serviceLinks } from "./service_links.ts";
+import { decodeText } from "./text.ts";
 import { type ResolvedWorkload, resolveWorkload, type WatchTarget } from "./workload.ts";
 
 export interface EnvironmentOptions {
@@ -54,8 +55,14 @@ class Computation {
   readonly #objects = new Map<string, Promise<ConfigMap | Secret | undefined>>();
   /** The kubelet's tmpEnv: what envFrom and env have given so far. */
   readonly #own = new Map<string, string>();
+  /** What envFrom and env have given and czctl, unlike the kubelet, does not know the value of. */
+  readonly #unknown = new Set<string>();
+  /** What is to be said of a variable; it goes with the value when a later source replaces that. */
+  readonly #remarks = new Map<string, string>();
   #links: ReadonlyMap<string, string> = new Map();
-  #node: Promise<Quantities | undefined> | undefined;
+  /** Of which Services the links are unknown: all, where they may not be listed. */
+  #unknownLinks: "all" | "kubernetes" | undefined;
+  #node: Promise<NodeAmounts> | undefined;
 
   constructor(options: EnvironmentOptions, resolved: ResolvedWorkload) {
     this.#options = options;
@@ -72,13 +79,16 @@ class Computation {
       else if (from.secretRef) await this.#takeAll("secrets", from.secretRef, from.prefix);
     }
     for (const variable of container.env ?? []) {
-      const value = await this.#valueOf(variable);
-      if (value !== undefined) this.#own.set(variable.name, value);
+      const found = await this.#valueOf(variable);
+      // An optional source that is missing leaves the variable as it was.
+      if (found) this.#take(variable.name, found);
     }
+    this.#notes.push(...this.#remarks.values());
     this.#noteMounts();
     const variables = new Map<string, string>();
     for (const [name, value] of [...this.#own, ...this.#links]) {
-      if (!variables.has(name) && this.#isName(name)) variables.set(name, value);
+      if (variables.has(name) || this.#unknown.has(name)) continue;
+      if (this.#isName(name) && this.#isValue(name, value)) variables.set(name, value);
     }
     (this.#options.log ?? silentLogger).debug("environment computed", {
       container: container.name,
@@ -93,6 +103,19 @@ class Computation {
       ...(pod?.metadata.uid !== undefined && { podUid: pod.metadata.uid }),
       watch: this.#watch,
     };
+  }
+
+  #take(name: string, { value, note }: FoundValue): void {
+    if (value === undefined) {
+      // The kubelet has replaced what an earlier source gave.
+      this.#own.delete(name);
+      this.#unknown.add(name);
+    } else {
+      this.#own.set(name, value);
+      this.#unknown.delete(name);
+    }
+    if (note === undefined) this.#remarks.delete(name);
+    else this.#remarks.set(name, value === undefined ? leftOut(name, note) : `${name}: ${note}`);
   }
 
   /** A program that reads its configuration or certificates from files misses them here. */
@@ -114,8 +137,17 @@ class Computation {
   /** What no process can have in its environment; the API server lets none of it through. */
   #isName(name: string): boolean {
     const good = name !== "" && !name.includes("=") && !name.includes("\0");
+    if (!good) this.#notes.push(leftOut(JSON.stringify(name), "it cannot be a variable's name"));
+    return good;
+  }
+
+  /** The API server lets a NUL through, and the container runtime does not start such a container. */
+  #isValue(name: string, value: string): boolean {
+    const good = !value.includes("\0");
     if (!good) {
-      this.#notes.push(`${JSON.stringify(name)} is left out: it cannot be a variable's name`);
+      this.#notes.push(
+        leftOut(name, "it holds a NUL character, and no container starts with that"),
+      );
     }
     return good;
   }
@@ -129,14 +161,20 @@ class Computation {
     if (!own || !inDefault) {
       const kubernetes = await this.#orNote(
         objects.get<Service>("services", "default", "kubernetes", signal),
-        `Service "kubernetes" may not be read: the KUBERNETES_* variables are left out`,
+        () => {
+          this.#unknownLinks = "kubernetes";
+          return `Service "kubernetes" may not be read: the KUBERNETES_* variables are left out`;
+        },
       );
       if (kubernetes) services.set("kubernetes", kubernetes);
     }
     if (own) {
       const listed = await this.#orNote(
         objects.list<Service>("services", workload.namespace, {}, signal),
-        "Services may not be listed: the *_SERVICE_HOST and *_PORT variables are left out",
+        () => {
+          this.#unknownLinks = "all";
+          return "Services may not be listed: the *_SERVICE_HOST and *_PORT variables are left out";
+        },
       );
       for (const service of listed ?? []) {
         const { clusterIP } = service.spec;
@@ -153,56 +191,57 @@ class Computation {
     );
   }
 
-  async #orNote<T>(result: Promise<T>, note: string): Promise<T | undefined> {
+  async #orNote<T>(result: Promise<T>, note: () => string): Promise<T | undefined> {
     try {
       return await result;
     } catch (error) {
-      if (!(error instanceof CzctlError && error.code === "denied")) throw error;
-      this.#notes.push(note);
+      if (!isDenied(error)) throw error;
+      this.#notes.push(note());
       return undefined;
     }
   }
 
-  async #valueOf({ name, value, valueFrom }: EnvVar): Promise<string | undefined> {
-    if (value) {
-      return expand(value, (other) => this.#own.get(other) ?? this.#links.get(other));
-    }
-    if (!valueFrom) return "";
-    const { workload } = this.#options;
-    const { template, pod } = this.#resolved;
+  async #valueOf({ name, value, valueFrom }: EnvVar): Promise<FoundValue | undefined> {
+    if (value) return this.#expanded(value);
+    if (!valueFrom) return { value: "" };
     if (valueFrom.fieldRef) {
-      return this.#downward(
-        name,
-        fieldValue(valueFrom.fieldRef.fieldPath, workload, template, pod),
-      );
+      return fieldValue(valueFrom.fieldRef.fieldPath, this.#options.workload, this.#resolved);
     }
     if (valueFrom.resourceFieldRef) {
       return await this.#resource(name, valueFrom.resourceFieldRef);
     }
     if (valueFrom.configMapKeyRef) {
-      return await this.#key("configmaps", name, valueFrom.configMapKeyRef);
+      return await this.#key("configmaps", valueFrom.configMapKeyRef);
     }
-    if (valueFrom.secretKeyRef) return await this.#key("secrets", name, valueFrom.secretKeyRef);
+    if (valueFrom.secretKeyRef) return await this.#key("secrets", valueFrom.secretKeyRef);
     if (valueFrom.fileKeyRef) {
-      this.#notes.push(
-        `${name} is left out: it comes from the file "${valueFrom.fileKeyRef.path}" inside the pod`,
-      );
-      return undefined;
+      return { note: `it comes from the file "${valueFrom.fileKeyRef.path}" inside the pod` };
     }
-    return "";
+    return { value: "" };
   }
 
-  #downward(name: string, { value, note }: { value?: string; note?: string }): string | undefined {
-    if (note !== undefined) {
-      this.#notes.push(value === undefined ? `${name} is left out: ${note}` : `${name}: ${note}`);
-    }
-    return value;
+  /** A reference to what only the kubelet knows leaves no text that any container would have. */
+  #expanded(text: string): FoundValue {
+    let unknown: string | undefined;
+    const value = expand(text, (name) => {
+      const own = this.#own.get(name);
+      if (own !== undefined) return own;
+      if (this.#isUnknown(name)) unknown ??= name;
+      return this.#links.get(name);
+    });
+    return unknown === undefined
+      ? { value }
+      : { note: `it refers to ${unknown}, whose value is not known` };
   }
 
-  async #resource(
-    name: string,
-    ref: NonNullable<NonNullable<EnvVar["valueFrom"]>["resourceFieldRef"]>,
-  ): Promise<string | undefined> {
+  /** Whether the kubelet may have a value for a name that czctl has none for. */
+  #isUnknown(name: string): boolean {
+    if (this.#unknown.has(name)) return true;
+    if (this.#links.has(name) || this.#unknownLinks === undefined) return false;
+    return mayBeLink(name, this.#unknownLinks === "all" ? undefined : "KUBERNETES");
+  }
+
+  async #resource(name: string, ref: ResourceFieldRef): Promise<FoundValue> {
     const { container, template } = this.#resolved;
     const { containers, initContainers = [] } = template.spec;
     const of = !ref.containerName || ref.containerName === container.name
@@ -213,21 +252,24 @@ class Computation {
         `variable "${name}" names container "${ref.containerName}", which is missing`,
       );
     }
-    const { spec } = template;
-    const allocatable = needsNode(ref, of, spec) ? await this.#allocatable() : undefined;
-    return this.#downward(name, resourceValue(ref, of, spec, allocatable));
+    return await resourceValue(ref, of, this.#resolved, () => this.#node ??= this.#readNode());
   }
 
   /** Many users may not read nodes; then limits that default to the node's are left out. */
-  #allocatable(): Promise<Quantities | undefined> {
-    const node = this.#resolved.pod?.spec.nodeName;
-    if (!node) return Promise.resolve(undefined);
+  async #readNode(): Promise<NodeAmounts> {
     const { objects, signal } = this.#options;
-    this.#node ??= this.#orNote(
-      objects.get<KubeNode>("nodes", "", node, signal),
-      `Node "${node}" may not be read`,
-    ).then((object) => object?.status?.allocatable);
-    return this.#node;
+    const { pod, noPod } = this.#resolved;
+    if (!pod) return { unknown: noPod };
+    const name = pod.spec.nodeName;
+    if (!name) return { unknown: `pod "${pod.metadata.name}" has no node yet` };
+    try {
+      const node = await objects.get<KubeNode>("nodes", "", name, signal);
+      if (!node) return { unknown: `node "${name}" does not exist` };
+      return { allocatable: node.status?.allocatable ?? {} };
+    } catch (error) {
+      if (!isDenied(error)) throw error;
+      return { unknown: `node "${name}" may not be read` };
+    }
   }
 
   async #takeAll(
@@ -238,20 +280,18 @@ class Computation {
     const object = await this.#object(resource, ref.name ?? "", ref.optional ?? false);
     // In the order of the keys, so that two envFrom runs agree; names are unique within one object.
     for (const key of Object.keys(object?.data ?? {}).sort()) {
-      const value = this.#text(resource, object!, key, `${prefix}${key}`);
-      if (value !== undefined) this.#own.set(`${prefix}${key}`, value);
+      this.#take(`${prefix}${key}`, contentsOf(resource, object!, key));
     }
   }
 
   async #key(
     resource: "configmaps" | "secrets",
-    variable: string,
     ref: { readonly name?: string; readonly key: string; readonly optional?: boolean },
-  ): Promise<string | undefined> {
+  ): Promise<FoundValue | undefined> {
     const object = await this.#object(resource, ref.name ?? "", ref.optional ?? false);
     if (!object) return undefined;
     if (object.data && Object.hasOwn(object.data, ref.key)) {
-      return this.#text(resource, object, ref.key, variable);
+      return contentsOf(resource, object, ref.key);
     }
     if (ref.optional) return undefined;
     throw this.#cannot(
@@ -286,26 +326,6 @@ class Computation {
     return object;
   }
 
-  #text(
-    resource: "configmaps" | "secrets",
-    object: ConfigMap | Secret,
-    key: string,
-    variable: string,
-  ): string | undefined {
-    const stored = object.data![key]!;
-    if (resource === "configmaps") return stored;
-    try {
-      return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-        .decode(Buffer.from(stored, "base64"));
-    } catch {
-      // The kubelet fails on it as well: the container runtime takes text only.
-      this.#notes.push(
-        `${variable} is left out: key "${key}" of Secret "${object.metadata.name}" is not UTF-8 text`,
-      );
-      return undefined;
-    }
-  }
-
   #cannot(reason: string): MissingReference {
     const { kind, name } = this.#options.workload;
     return new MissingReference(
@@ -313,6 +333,31 @@ class Computation {
       this.#watch,
     );
   }
+}
+
+function leftOut(name: string, reason: string): string {
+  return `${name} is left out: ${reason}`;
+}
+
+function isDenied(error: unknown): boolean {
+  return error instanceof CzctlError && error.code === "denied";
+}
+
+/** What a container gets of a key that is there. */
+function contentsOf(
+  resource: "configmaps" | "secrets",
+  object: ConfigMap | Secret,
+  key: string,
+): FoundValue {
+  const stored = object.data![key]!;
+  if (resource === "configmaps") return { value: stored };
+  const { text, whole } = decodeText(Buffer.from(stored, "base64"));
+  if (whole) return { value: text };
+  return {
+    value: text,
+    note: `key "${key}" of Secret "${object.metadata.name}" is not UTF-8 text: ` +
+      "as in the container, U+FFFD stands for each byte that is not",
+  };
 }
 
 const KIND = { configmaps: "ConfigMap", secrets: "Secret" } as const;

@@ -1,11 +1,12 @@
 import type { WorkloadRef } from "../model/control.ts";
-import type { Container, Pod, PodSpec, PodTemplate, Quantities, ResourceFieldRef } from "./kube.ts";
+import type { Container, Pod, PodSpec, Quantities, ResourceFieldRef } from "./kube.ts";
 import { divideQuantity, parseQuantity } from "./quantity.ts";
+import type { ResolvedWorkload } from "./workload.ts";
 
 /** What a pod says of itself: fieldRef and resourceFieldRef. */
 
 /** A value, or none with the reason; `note` qualifies a value that is not the pod's own. */
-export interface DownwardValue {
+export interface FoundValue {
   readonly value?: string;
   readonly note?: string;
 }
@@ -14,9 +15,8 @@ export interface DownwardValue {
 export function fieldValue(
   fieldPath: string,
   workload: WorkloadRef,
-  template: PodTemplate,
-  pod: Pod | undefined,
-): DownwardValue {
+  { template, pod, noPod }: Pick<ResolvedWorkload, "template" | "pod" | "noPod">,
+): FoundValue {
   const metadata = pod?.metadata ?? template.metadata;
   const keyed = /^metadata\.(labels|annotations)\['(.*)'\]$/s.exec(fieldPath);
   if (keyed) {
@@ -33,7 +33,7 @@ export function fieldValue(
     ? pod ? undefined : labelOf(fieldPath, workload)
     : standIn(fieldPath, workload);
   if (stand !== undefined) {
-    const why = pod ? `pod "${pod.metadata.name}" does not have it yet` : "no pod runs";
+    const why = pod ? `pod "${pod.metadata.name}" does not have it yet` : noPod;
     return { value: stand, note: `${why}, so "${fieldPath}" is taken to be "${stand}"` };
   }
   // A key that is missing is the empty string, as for the kubelet.
@@ -95,10 +95,8 @@ function joined(list: readonly { readonly ip: string }[] | undefined, first?: st
   return list?.map(({ ip }) => ip).join(",") || first || "";
 }
 
-/** Whether a resourceFieldRef needs the node's allocatable resources. */
-export function needsNode(ref: ResourceFieldRef, container: Container, spec: PodSpec): boolean {
-  return defaultLimit(ref, container, spec) === NODE;
-}
+/** What a node can give, or why that is not known. */
+export type NodeAmounts = { readonly allocatable: Quantities } | { readonly unknown: string };
 
 const NODE = Symbol("the node's allocatable amount");
 
@@ -124,29 +122,36 @@ function defaultLimit(
  * up. A request that is not set is the limit, which the API server fills in
  * for pods, else 0.
  */
-export function resourceValue(
+export async function resourceValue(
   ref: ResourceFieldRef,
   container: Container,
-  spec: PodSpec,
-  allocatable: Quantities | undefined,
-): DownwardValue {
+  { template, notAdmitted }: Pick<ResolvedWorkload, "template" | "notAdmitted">,
+  readNode: () => Promise<NodeAmounts>,
+): Promise<FoundValue> {
   const [side, resource] = split(ref.resource);
   const { limits, requests } = container.resources ?? {};
   if (side !== "limits" && side !== "requests") return { note: `"${ref.resource}" is not known` };
-  let amount = side === "limits" ? limits?.[resource] : requests?.[resource] ?? limits?.[resource];
-  const missing = defaultLimit(ref, container, spec);
-  if (missing !== undefined) {
-    amount = missing === NODE ? allocatable?.[resource] : missing;
-    if (amount === undefined) {
-      return { note: `no limit is set for ${resource}, and the node's capacity cannot be read` };
+  const own = side === "limits" ? limits?.[resource] : requests?.[resource] ?? limits?.[resource];
+  let amount = defaultLimit(ref, container, template.spec) ?? own;
+  if (amount === NODE) {
+    const node = await readNode();
+    if ("unknown" in node) {
+      const { unknown } = node;
+      return { note: `no limit is set for ${resource}, so it is the node's, and ${unknown}` };
     }
+    // What a node does not report stays 0.
+    amount = node.allocatable[resource];
   }
-  const value = parseQuantity(amount ?? "0");
+  const parsed = parseQuantity(amount ?? "0");
   const divisor = parseQuantity(ref.divisor ?? "1");
-  if (value === undefined || divisor === undefined) {
-    return { note: `"${value === undefined ? amount : ref.divisor}" is not a quantity` };
+  if (parsed === undefined || divisor === undefined) {
+    return { note: `"${String(parsed === undefined ? amount : ref.divisor)}" is not a quantity` };
   }
-  return { value: String(divideQuantity(value, divisor, resource === "cpu" ? "cpu" : "whole")) };
+  const value = String(divideQuantity(parsed, divisor, resource === "cpu" ? "cpu" : "whole"));
+  if (own !== undefined || notAdmitted === undefined) return { value };
+  const note = `${notAdmitted}, so "${ref.resource}" is taken to be "${value}"; ` +
+    "a LimitRange may give a pod another";
+  return { value, note };
 }
 
 const DEFAULTED = new Set(["cpu", "memory", "ephemeral-storage"]);

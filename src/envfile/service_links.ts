@@ -60,3 +60,10 @@ function variableName(name: string): string {
 export function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
+
+/** Whether a variable of this name may be a Service's; `of`: the beginning that one Service gives. */
+export function mayBeLink(name: string, of = "[A-Z0-9_]+"): boolean {
+  return new RegExp(
+    `^${of}_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`,
+  ).test(name);
+}

@@ -27,6 +27,10 @@ export interface ResolvedWorkload {
   readonly template: PodTemplate;
   /** The pod whose address and node stand for the workload's, if one runs. */
   readonly pod?: Pod;
+  /** Why there is no `pod`, where there is none. */
+  readonly noPod: string;
+  /** Set where the template has not been through admission, which adds to a pod: why. */
+  readonly notAdmitted?: string;
   readonly notes: readonly string[];
   readonly watch: readonly WatchTarget[];
 }
@@ -90,6 +94,7 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
       ),
       template,
       pod,
+      noPod: NO_POD,
       notes,
       watch,
     };
@@ -97,6 +102,7 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
 
   const { template, query, owners, settled } = await podsOf(object, options);
   let pods: readonly Pod[] = [];
+  let noPod = NO_POD;
   if (query !== undefined) {
     watch.push({ resource: "pods", namespace: workload.namespace, query });
     try {
@@ -116,6 +122,7 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
       // Without pods the template still says nearly everything.
       if (!(error instanceof CzctlError && error.code === "denied") || !template) throw error;
       notes.push("Pods may not be listed: values that come from a running pod are guessed");
+      noPod = "pods may not be listed";
     }
   }
   const open = template === undefined ? [] : pods.filter((pod) => !ownedBy(pod, settled));
@@ -150,10 +157,14 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
     container: containerOf(spec, [marked, source.spec.containers[0]?.name], options, notes),
     template: { ...(source.metadata && { metadata: source.metadata }), spec },
     ...(pod && { pod }),
+    noPod,
+    ...(!made && { notAdmitted: pod ? "no pod of the present template runs" : noPod }),
     notes,
     watch,
   };
 }
+
+const NO_POD = "no pod runs";
 
 function missing(workload: WorkloadRef): CzctlError {
   return new CzctlError(

@@ -217,12 +217,30 @@ const CASES: readonly Case[] = [
     error: /Cannot get secrets\/s: forbidden/,
   },
   {
-    name: "bytes that are not text are left out and said",
-    from: "the container runtime's API (protobuf string) takes UTF-8 only",
-    prepare: (objects) => objects.put("secrets", secret("s", { BIN: "/w==", TEXT: "w6k=" })),
-    container: { envFrom: [{ secretRef: { name: "s" } }] },
-    variables: { TEXT: "é" },
-    notes: [/BIN is left out: key "BIN" of Secret "s" is not UTF-8 text/],
+    name: "each byte that is not text is one U+FFFD, and said",
+    from: "env of a pod of kubelet 1.36.2 with containerd 2.1.9",
+    prepare: (objects) =>
+      objects.put("secrets", secret("s", { BIN: "//7igsMoYQ==", ONE: "/2E=", TEXT: "w6k=" })),
+    container: {
+      envFrom: [{ secretRef: { name: "s" } }],
+      env: [{ name: "JOINED", value: "$(ONE)!" }],
+    },
+    variables: { BIN: `${"\ufffd".repeat(5)}(a`, ONE: "\ufffda", TEXT: "é", JOINED: "\ufffda!" },
+    notes: [
+      /^BIN: key "BIN" of Secret "s" is not UTF-8 text/,
+      /^ONE: key "ONE" of Secret "s" is not UTF-8 text/,
+    ],
+  },
+  {
+    name: "a value with a NUL is left out and said, and what refers to it",
+    from: "runc: environment variable value can't contain null; the pod is in RunContainerError",
+    prepare: (objects) => objects.put("secrets", secret("s", { NUL: "YQBi" })),
+    container: {
+      envFrom: [{ secretRef: { name: "s" } }],
+      env: [{ name: "A", value: "$(NUL)" }, { name: "B", value: "1" }],
+    },
+    variables: { B: "1" },
+    notes: [/^NUL is left out: it holds a NUL character/, /^A is left out: it holds a NUL/],
   },
   {
     name: "fileKeyRef lies inside the pod and is said",
@@ -232,6 +250,107 @@ const CASES: readonly Case[] = [
     },
     variables: {},
     notes: [/A is left out: it comes from the file "a.env" inside the pod/],
+  },
+  {
+    name: "what refers to a variable that only the kubelet knows is left out and said",
+    from: "czctl's own rule",
+    prepare: (objects) => objects.denied.add("get nodes"),
+    container: {
+      env: [
+        resource("MEM", "limits.memory", "1Mi"),
+        { name: "FILE", valueFrom: { fileKeyRef: { volumeName: "v", path: "a.env" } } },
+        { name: "JAVA_OPTS", value: "-Xmx$(MEM)m -Dx=$(NOBODY_KNOWS)" },
+        { name: "ALL", value: "$(JAVA_OPTS) $(LATER)" },
+        { name: "FROM_FILE", value: "$(FILE)" },
+        { name: "LITERAL", value: "$$(MEM) $(NOBODY_KNOWS)" },
+        resource("LATER", "limits.cpu"),
+      ],
+    },
+    variables: { LITERAL: "$(MEM) $(NOBODY_KNOWS)" },
+    notes: [
+      /^MEM is left out: no limit is set for memory.*node "node-1" may not be read/,
+      /^JAVA_OPTS is left out: it refers to MEM, whose value is not known$/,
+      /^ALL is left out: it refers to JAVA_OPTS, whose value is not known$/,
+      /^FROM_FILE is left out: it refers to FILE, whose value is not known$/,
+    ],
+  },
+  {
+    name: "a value that is not known replaces what was there, and is replaced",
+    from: `${KUBELET}: tmpEnv[envVar.Name] = runtimeVal`,
+    prepare: (objects) => {
+      objects.denied.add("get nodes");
+      objects.put("configmaps", configMap("c", { A: "from all" }));
+      objects.put("services", service("db", "10.96.0.9", [{ port: 1 }]));
+    },
+    container: {
+      envFrom: [{ configMapRef: { name: "c" } }],
+      env: [
+        resource("A", "limits.cpu"),
+        resource("B", "limits.cpu"),
+        { name: "B", value: "1" },
+        ...["DB_PORT", "DB_PORT_1_TCP", "DB_PORT_1_TCP_ADDR", "DB_PORT_1_TCP_PORT"].map((name) =>
+          resource(name, "limits.cpu")
+        ),
+        { name: "DB_PORT_1_TCP_PROTO", value: "$(DB_PORT)" },
+      ],
+    },
+    variables: { B: "1", DB_SERVICE_HOST: "10.96.0.9", DB_SERVICE_PORT: "1" },
+    notes: [/^A is left out: no limit is set for cpu/],
+  },
+  {
+    name: "a reference to a service link that may not be read is left out and said",
+    from: "czctl's own rule",
+    prepare: (objects) => objects.denied.add("get services"),
+    container: {
+      env: [
+        {
+          name: "API",
+          value: "https://$(KUBERNETES_SERVICE_HOST):$(KUBERNETES_SERVICE_PORT_HTTPS)",
+        },
+        { name: "OTHER", value: "$(DB_SERVICE_HOST) $(KUBERNETES_NAMESPACE)" },
+      ],
+    },
+    variables: { OTHER: "$(DB_SERVICE_HOST) $(KUBERNETES_NAMESPACE)" },
+    notes: [
+      /^Service "kubernetes" may not be read/,
+      /^API is left out: it refers to KUBERNETES_SERVICE_HOST, whose value is not known$/,
+    ],
+  },
+  {
+    name: "a reference to any name a Service may give is left out where none may be listed",
+    from: "czctl's own rule",
+    prepare: (objects) => {
+      objects.denied.add("list services");
+      objects.put(
+        "services",
+        service("kubernetes", "10.96.0.1", [{ port: 443 }], "default"),
+      );
+    },
+    pod: { enableServiceLinks: true },
+    container: {
+      env: [
+        { name: "DSN", value: "pg://$(DB_SERVICE_HOST)" },
+        { name: "ADDR", value: "$(A_B_PORT_80_TCP_ADDR)" },
+        { name: "KUBERNETES_PORT", value: "$(KUBERNETES_SERVICE_HOST) $(POD)" },
+        ...["KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "KUBERNETES_PORT_443_TCP"]
+          .map((name) => ({ name, value: "x" })),
+        ...["PROTO", "PORT", "ADDR"]
+          .map((end) => ({ name: `KUBERNETES_PORT_443_TCP_${end}`, value: "x" })),
+      ],
+    },
+    variables: {
+      KUBERNETES_PORT: "10.96.0.1 $(POD)",
+      KUBERNETES_SERVICE_HOST: "x",
+      KUBERNETES_SERVICE_PORT: "x",
+      KUBERNETES_PORT_443_TCP: "x",
+      KUBERNETES_PORT_443_TCP_PROTO: "x",
+      KUBERNETES_PORT_443_TCP_PORT: "x",
+      KUBERNETES_PORT_443_TCP_ADDR: "x",
+    },
+    notes: [
+      /^DSN is left out: it refers to DB_SERVICE_HOST/,
+      /^ADDR is left out: it refers to A_B_PORT_80_TCP_ADDR/,
+    ],
   },
   {
     name: "fieldRef from the running pod",
@@ -370,12 +489,65 @@ const CASES: readonly Case[] = [
     variables: { CPU: "2", MEMORY: "0" },
   },
   {
+    name: "a limit that is not set and that the node does not report is 0",
+    from: "MergeContainerResourceLimits: only what allocatable has; env of a pod of kubelet 1.36.2",
+    prepare: (objects) =>
+      objects.put("nodes", {
+        metadata: { name: "node-1" },
+        status: { allocatable: { cpu: "3920m", memory: "7Gi" } },
+      }),
+    container: { env: [resource("DISK", "limits.ephemeral-storage")] },
+    variables: { DISK: "0" },
+  },
+  {
     name: "nodes may not be read: what needs one is left out and said",
     from: "czctl's own rule",
     prepare: (objects) => objects.denied.add("get nodes"),
     container: { env: [resource("CPU", "limits.cpu"), resource("REQ", "requests.cpu")] },
     variables: { REQ: "0" },
-    notes: [/Node "node-1" may not be read/, /CPU is left out: no limit is set for cpu/],
+    notes: [
+      /^CPU is left out: no limit is set for cpu, so it is the node's, and node "node-1" may not be read$/,
+    ],
+  },
+  {
+    name: "resources while no pod runs: what a LimitRange would set is said",
+    from: "czctl's own rule",
+    prepare: (objects) => objects.delete("pods", "shop", "web-5d9-abcde"),
+    container: {
+      resources: { limits: { cpu: "2" } },
+      env: [
+        resource("MEM", "limits.memory"),
+        resource("REQ", "requests.memory"),
+        resource("CPU", "requests.cpu"),
+      ],
+    },
+    variables: { REQ: "0", CPU: "2" },
+    notes: [
+      /^MEM is left out: no limit is set for memory, so it is the node's, and no pod runs$/,
+      /^REQ: no pod runs, so "requests.memory" is taken to be "0"; a LimitRange may give a pod another$/,
+    ],
+  },
+  {
+    name: "the same while only pods of an older template run, which have a node",
+    from: "czctl's own rule",
+    prepare: (objects) => {
+      objects.put("pods", webPod(webDeployment({ env: [{ name: "OLD", value: "1" }] })));
+      objects.put("nodes", { metadata: { name: "node-1" }, status: { allocatable: { cpu: "4" } } });
+    },
+    container: { env: [resource("CPU", "limits.cpu")] },
+    variables: { CPU: "4" },
+    notes: [/^CPU: no pod of the present template runs, so "limits.cpu" is taken to be "4"/],
+  },
+  {
+    name: "pods may not be listed: nothing says that none runs",
+    from: "czctl's own rule",
+    prepare: (objects) => objects.denied.add("list pods"),
+    container: { env: [field("IP", "status.podIP"), resource("CPU", "limits.cpu")] },
+    variables: { IP: "127.0.0.1" },
+    notes: [
+      /^IP: pods may not be listed, so "status.podIP" is taken/,
+      /^CPU is left out: no limit .*, and pods may not be listed$/,
+    ],
   },
   {
     name: "resourceFieldRef of a sibling container",
