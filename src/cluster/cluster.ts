@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import type { ApiTargetSource } from "../model/api_target.ts";
 import type { Clock } from "../model/clock.ts";
-import type { WorkloadKind } from "../model/control.ts";
+import type { NamespaceState, WorkloadKind } from "../model/control.ts";
 import type { CzctlError } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
 import type { ObjectSource } from "../model/objects.ts";
@@ -23,6 +23,7 @@ import { followingTargets } from "./following_targets.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { type Kubeconfig, type KubeconfigPlace, loadKubeconfig } from "./kubeconfig.ts";
 import { ClusterObjects } from "./object_source.ts";
+import { namespaceState } from "./namespace_state.ts";
 import { pem } from "./pem.ts";
 import { type FoundWorkload, listNames, lookupWorkload, type WorkloadQuery } from "./workload.ts";
 
@@ -226,6 +227,11 @@ export class Cluster {
   /** See `lookupWorkload`: not found with near matches, and what a missing right means. */
   lookupWorkload(query: WorkloadQuery, signal?: AbortSignal): Promise<FoundWorkload> {
     return lookupWorkload(this.#api, query, signal);
+  }
+
+  /** See `namespaceState`. */
+  namespaceState(name: string): Promise<NamespaceState | undefined> {
+    return namespaceState(this.#api, name);
   }
 
   /** See `portForwardRefusal`. */

@@ -114,11 +114,20 @@ export interface SessionInfo {
   readonly createdAt: string;
   readonly state: "opening" | "ready" | "closing";
   readonly cluster: ReachabilityInfo;
+  /** Those of its namespaces that are being deleted or no longer exist, where that can be known. */
+  readonly lost?: readonly LostNamespace[];
   readonly services: readonly ServiceInfo[];
   readonly envFile?: EnvFileInfo;
   /** As in KUBECONFIG, absolute; absent when it is the default one. */
   readonly kubeconfig?: string;
   readonly notes: readonly string[];
+}
+
+export type NamespaceState = "there" | "ending" | "gone";
+
+export interface LostNamespace {
+  readonly namespace: string;
+  readonly state: "ending" | "gone";
 }
 
 export interface ReachabilityInfo {

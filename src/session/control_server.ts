@@ -8,7 +8,7 @@ const MAX_BODY = 4 * 1024 * 1024;
 
 /** What the control API does, free of HTTP. */
 export interface ControlActions {
-  status(): StatusInfo;
+  status(): Promise<StatusInfo>;
   open(request: TeleportRequest, emit: Emit, signal: AbortSignal): Promise<void>;
   release(holder: string, emit: Emit): Promise<void>;
   close(ids: readonly string[] | "all", force: boolean, emit: Emit): Promise<void>;
@@ -27,9 +27,9 @@ export function controlHandler(actions: ControlActions, log: Logger) {
     try {
       switch (path.length > 3 ? "" : route) {
         case "GET /v1/status":
-          return Response.json(actions.status());
+          return Response.json(await actions.status());
         case "GET /v1/sessions":
-          return Response.json({ sessions: actions.status().sessions });
+          return Response.json({ sessions: (await actions.status()).sessions });
         case "POST /v1/sessions": {
           const body = await bodyOf(request);
           return events((emit, signal) => actions.open(body, emit, signal), log);
@@ -46,7 +46,7 @@ export function controlHandler(actions: ControlActions, log: Logger) {
           return events((emit) => actions.stop(emit), log);
         case "POST /v1/stay":
           actions.stay();
-          return Response.json(actions.status());
+          return Response.json(await actions.status());
         case "POST /v1/inspect":
           return Response.json({ url: actions.inspectUrl() });
         default:

@@ -17,6 +17,7 @@ import { pathExists, reasonOf, removeIfPresent, tryToWrite } from "../platform/p
 import { portLabel } from "./describe.ts";
 import { svcIsAlive, svcStatus } from "./launch.ts";
 import { recoverIfNeeded } from "./recovery.ts";
+import { lostText } from "./lost_namespaces.ts";
 import { SessionStore } from "./store.ts";
 
 /** One thing `czctl doctor` looked at. */
@@ -151,6 +152,16 @@ function checkSvc({ status, alive }: Look): Mendable[] {
           state: "warning",
           text: `${envFile.path} is no longer kept fresh: ${envFile.reason ?? "stopped"}`,
           mend: `czctl session close ${session.id}, then teleport again`,
+        },
+      });
+    }
+    for (const lost of session.lost ?? []) {
+      found.push({
+        finding: {
+          subject: `session ${session.id}`,
+          state: "warning",
+          text: lostText(lost),
+          mend: `czctl session close ${session.id}; it heals by itself if the namespace comes back`,
         },
       });
     }

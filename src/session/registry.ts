@@ -28,6 +28,11 @@ export class SessionRegistry {
     return this.#opening.size;
   }
 
+  /** See `Session.look`. */
+  async look(): Promise<void> {
+    await Promise.all([...this.#sessions.values()].map((session) => session.look()));
+  }
+
   list(): SessionInfo[] {
     return [...this.#sessions.values()].map((session) => session.info());
   }
@@ -107,6 +112,7 @@ export class SessionRegistry {
         await same.logInAs(session);
         await session.discard();
         if (missing.length > 0) throw openedOtherwise(same, missing);
+        await same.look();
         return { session: same.info(), already: true };
       }
       await session.open(emit, signal);

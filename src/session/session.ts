@@ -12,6 +12,7 @@ import type { Emit } from "./emit.ts";
 import { Forwarder } from "./forwarder.ts";
 import { Holders } from "./holders.ts";
 import type { HostsBoard } from "./hosts_board.ts";
+import { LostNamespaces, lostText } from "./lost_namespaces.ts";
 import { outsideNames } from "./outside.ts";
 import { unfitting } from "./plan.ts";
 import { Reachability } from "./reachability.ts";
@@ -61,6 +62,7 @@ export class Session {
   #environment: SessionEnvironment | undefined;
   #envRecord: EnvFileRecord | undefined;
   readonly #reachability: Reachability;
+  readonly #lost: LostNamespaces;
   readonly #createdAt: string;
   readonly #notes: string[];
   readonly #log: Logger;
@@ -75,6 +77,11 @@ export class Session {
     this.#createdAt = new Date(deps.clock.now()).toISOString();
     this.#log = deps.log.with({ session: id });
     this.#reachability = new Reachability(deps.clock, this.#log);
+    this.#lost = new LostNamespaces(
+      namedNamespaces(subject),
+      (namespace) => subject.cluster.namespaceState(namespace),
+      this.#log,
+    );
     this.#notes = [...subject.notes];
   }
 
@@ -225,6 +232,7 @@ export class Session {
         : { labelSelector: this.request.labelSelector }),
     }, {
       onChange: (services) => {
+        this.#lost.follow(services.values());
         this.#forwarder?.apply(services).then(
           () => this.#environment?.addressesChanged(),
           (error) =>
@@ -285,7 +293,13 @@ export class Session {
     };
   }
 
+  /** Finds out what is only asked for when somebody looks. */
+  async look(): Promise<void> {
+    if (this.#reachability.info.reachable) await this.#lost.look();
+  }
+
   info(): SessionInfo {
+    const lost = this.#lost.list;
     const envFile: EnvFileInfo | undefined = this.#environment?.info();
     return {
       id: this.id,
@@ -296,10 +310,12 @@ export class Session {
       createdAt: this.#createdAt,
       state: this.#state,
       cluster: this.#reachability.info,
+      ...(lost.length === 0 ? {} : { lost }),
       services: this.#forwarder?.services() ?? [],
       ...(envFile === undefined ? {} : { envFile }),
       ...kubeconfigOf(this.request),
       notes: [
+        ...lost.map(lostText),
         ...this.#notes,
         ...leftOutNotes(this.#forwarder?.leftOut ?? []),
         ...(this.#environment?.notes ?? []),

@@ -122,16 +122,19 @@ async function serve(
     },
   }, () => idleAfter(IDLE_MS));
 
-  const status = (): StatusInfo => ({
-    version: buildInfo().version,
-    pid: ownPid(),
-    startedAt,
-    resident,
-    helper: hosts.state,
-    inspector: inspector.state,
-    opening: registry.opening,
-    sessions: registry.list(),
-  });
+  const status = async (): Promise<StatusInfo> => {
+    await registry.look();
+    return {
+      version: buildInfo().version,
+      pid: ownPid(),
+      startedAt,
+      resident,
+      helper: hosts.state,
+      inspector: inspector.state,
+      opening: registry.opening,
+      sessions: registry.list(),
+    };
+  };
 
   const unhook = onSignals(["SIGTERM", "SIGINT"], (signal) => ended.resolve(signal));
   const ignoreHangup = onSignals(["SIGHUP"], () => {});

@@ -320,6 +320,18 @@ Deno.test("czctl status shows what runs, and that the cluster is unreachable", a
   });
 });
 
+Deno.test("czctl status and session list tell a namespace that is gone", async () => {
+  const lost = [{ namespace: "shop", state: "gone" as const }];
+  const half = fakeSession({ id: "3fbb0000", namespaces: ["shop", "tools"], lost });
+  await withControlServer(svc([fakeSession({ lost }), half]), async (home) => {
+    const { out } = await run("status", home);
+    assert.match(out, /^3f2a9c01 .* namespace gone /m);
+    assert.match(out, /^3fbb0000 .* ready /m);
+    assert.match(out, /! 3f2a9c01: Namespace "shop" no longer exists$/m);
+    assert.match((await run("session list", home)).out, /^3f2a9c01 .* namespace gone /m);
+  });
+});
+
 Deno.test("czctl inspect prints the URL with its code", async () => {
   await withControlServer(svc([]), async (home) => {
     const { code, out } = await run("inspect --no-open", home);

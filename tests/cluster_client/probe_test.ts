@@ -240,3 +240,28 @@ Deno.test("an aborted probe ends at once with the signal's reason", async () => 
     await cluster.close();
   });
 });
+
+Deno.test("a namespace is there, being deleted or gone; nobody can tell without the right", async () => {
+  await withApi(async (api) => {
+    const path = "/api/v1/namespaces/shop";
+    let metadata: object | undefined = { name: "shop" };
+    let status = 404;
+    api.intercept = (request, response) => {
+      if (request.path !== path) return false;
+      if (metadata === undefined) return api.refuse(response, status, "no");
+      response.end(JSON.stringify({ kind: "Namespace", metadata }));
+      return true;
+    };
+    const cluster = await api.open();
+    assert.equal(await cluster.namespaceState("shop"), "there");
+    metadata = { name: "shop", deletionTimestamp: "2026-11-22T22:30:14Z" };
+    assert.equal(await cluster.namespaceState("shop"), "ending");
+    metadata = undefined;
+    assert.equal(await cluster.namespaceState("shop"), "gone");
+    for (status of [403, 401, 500]) {
+      assert.equal(await cluster.namespaceState("shop"), undefined);
+    }
+    await cluster.close();
+    assert.equal(await cluster.namespaceState("shop"), undefined);
+  });
+});

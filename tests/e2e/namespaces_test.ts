@@ -1,7 +1,7 @@
 /** Several namespaces, namespaces that come later, several clusters at once. */
 import assert from "node:assert/strict";
 import { deployment, service, startCluster } from "../cluster/mod.ts";
-import { addressOf, get, sessions, untilAnswer } from "./facts.ts";
+import { addressOf, get, namespaceObject, sessions, untilAnswer } from "./facts.ts";
 import { until } from "./sandbox.ts";
 import { e2e, type Scene } from "./scene.ts";
 
@@ -55,6 +55,30 @@ e2e("-a adds namespaces, --all-namespaces takes those that come later, too", asy
   assert.match(await get(box, "http://web.one/"), /^Hello from web-/);
   await done("session", "close");
 }, { fixtures: ["one", "two", "three", "four"].flatMap((namespace) => web(namespace)) });
+
+e2e("a namespace that is deleted is told, until it is back", async (scene) => {
+  const { box, cluster: { control }, czctl, done } = scene;
+  await done("teleport", "deploy/web", "-n", "one", "-a", "two");
+  await done("teleport", "deploy/web", "-n", "two");
+  const gone = 'Namespace "two" no longer exists';
+  assert.doesNotMatch((await done("status")).stdout, /Namespace/);
+
+  await control.remove({ resource: "namespaces", name: "two" });
+  await until("it is told", async () => (await done("status")).stdout.includes(gone));
+  const { stdout } = await done("status");
+  assert.match(stdout, /deployment\/web +two .* namespace gone /);
+  assert.match(stdout, /deployment\/web +one,two .* ready /);
+  assert.match((await czctl("doctor")).stdout, /session \w+ +Namespace "two" no longer exists/);
+  assert.match((await done("session", "list", "--details")).stdout, new RegExp(`! ${gone}`));
+  const again = await done("teleport", "deploy/web", "-n", "one");
+  assert.match(again.stdout + again.stderr, new RegExp(gone));
+
+  await control.apply({ objects: [namespaceObject("two")] });
+  assert.doesNotMatch((await done("status")).stdout, /Namespace/, "it is back, still empty");
+  await control.apply({ objects: web("two") });
+  await untilAnswer(box, "http://web.two/", /^Hello from web-/);
+  await done("session", "close", "--all");
+}, { fixtures: ["one", "two"].flatMap((namespace) => web(namespace)) });
 
 e2e(
   "a session with --domain beside one without shares its services, in either order",

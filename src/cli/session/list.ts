@@ -41,7 +41,9 @@ export function sessionTable(sessions: readonly SessionInfo[], now: number): str
 }
 
 function stateOf(session: SessionInfo): string {
-  return session.cluster.reachable ? session.state : "cluster unreachable";
+  if (!session.cluster.reachable) return "cluster unreachable";
+  const lost = new Set(session.lost?.map(({ namespace }) => namespace));
+  return session.namespaces.every((name) => lost.has(name)) ? "namespace gone" : session.state;
 }
 
 function printDetails(session: SessionInfo, print: Printer, now: number): void {

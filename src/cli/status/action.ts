@@ -3,6 +3,7 @@ import { buildInfo } from "../../platform/build_info.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient, ifRunning } from "../control.ts";
 import { recoverLeftovers } from "../leftovers.ts";
+import { lostText } from "../../session/lost_namespaces.ts";
 import { sessionTable, troubleLines } from "../session/list.ts";
 import { ago, columns, count } from "../text.ts";
 
@@ -41,6 +42,7 @@ export function statusLines(info: StatusInfo, now: number): string[] {
   if (info.sessions.length > 0) {
     lines.push("", ...sessionTable(info.sessions, now));
     for (const session of info.sessions) {
+      for (const lost of session.lost ?? []) lines.push(`  ! ${session.id}: ${lostText(lost)}`);
       if (session.cluster.reachable) continue;
       const since = session.cluster.since === undefined
         ? ""
