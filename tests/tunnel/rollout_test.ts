@@ -74,6 +74,51 @@ Deno.test("TunnelEngine: a rolling restart under load fails no new connection", 
   assert.equal([...pods].filter((pod) => before.has(pod)).length, 3);
 });
 
+Deno.test("TunnelEngine: scaled to none and back under load no new connection fails", async () => {
+  await using ground = await threePods();
+  const web = await ground.listen("web", 8080);
+  const scale = (replicas: number) =>
+    ground.cluster.control.scale({ resource: "deployments", namespace: NS, name: "web", replicas });
+  let answered = 0;
+  const failures: string[] = [];
+  const one = async () => {
+    try {
+      const client = await ground.connect(web);
+      await client.write("GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n");
+      assert.match(await client.rest(15_000), /^HTTP\/1\.1 200/);
+      client.close();
+      answered++;
+    } catch (error) {
+      failures.push(String(error));
+    }
+  };
+  const running: Promise<void>[] = [];
+  let over = false;
+  const loading = (async () => {
+    while (!over) {
+      running.push(one());
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  })();
+  try {
+    await until(() => answered > 20, "it is under load", 10_000);
+    await scale(0);
+    await until(
+      async () => (await ground.cluster.control.pods()).length === 0,
+      "no pod is left",
+      20_000,
+    );
+    await scale(3);
+    const then = answered;
+    await until(() => answered > then + 100, "it goes on", 20_000);
+  } finally {
+    over = true;
+    await loading;
+    await Promise.all(running);
+  }
+  assert.deepEqual(failures, []);
+});
+
 Deno.test("TunnelEngine: a rolling restart fails no request on kept-alive connections", async () => {
   await using ground = await threePods();
   const web = await ground.listen("web", 8080);
