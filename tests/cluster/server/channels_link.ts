@@ -91,7 +91,7 @@ export class ChannelsLink {
   }
 
   podGone(): void {
-    for (const forward of [...this.#forwards.values()]) forward.abort();
+    for (const forward of [...this.#forwards.values()]) forward.podGone();
   }
 
   closed(): void {

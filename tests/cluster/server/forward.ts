@@ -252,7 +252,12 @@ export class Forward {
     this.#socket?.resume();
   }
 
-  /** The pod is gone, or the link is. */
+  /** The kernel closes the program's sockets; a connection that is not up yet is refused by itself. */
+  podGone(): void {
+    if (this.#connected) this.abort();
+  }
+
+  /** The link is gone. */
   abort(): void {
     if (!this.#over) this.#finish(undefined);
   }

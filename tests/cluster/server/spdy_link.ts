@@ -405,7 +405,7 @@ export class SpdyLink {
 
   /** The pod is gone: what is open ends, the link stays (a zombie). */
   podGone(): void {
-    for (const pair of [...this.#open]) pair.forward?.abort();
+    for (const pair of [...this.#open]) pair.forward?.podGone();
   }
 
   /** The client is gone. */
