@@ -1,5 +1,6 @@
 /** A request as a curl command that is safe to paste into a shell, whatever the request holds. */
 import type { BodyJson, HeaderJson } from "./request_json.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { MASK } from "./secrets.ts";
 
 export interface CurlRequest {
@@ -38,13 +39,15 @@ export function curlCommand(request: CurlRequest): CurlCommand {
   const words = ["curl", "--globoff", "--path-as-is"];
   const hasBody = request.body.size > 0;
   if (request.method === "HEAD") words.push("--head");
-  else if (request.method !== (hasBody ? "POST" : "GET")) words.push("-X", quote(request.method));
+  else if (request.method !== (hasBody ? "POST" : "GET")) {
+    words.push("-X", shellWord(request.method));
+  }
 
   const rest = request.target.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, "");
   const inUrl = rest.startsWith("/") && isPlain(rest);
   if (!inUrl && isPlain(rest) && rest !== "") words.push("--request-target", quoteMasked(rest));
   else if (!inUrl && rest !== "") notes.push("the path holds characters that cannot be pasted");
-  words.push(inUrl ? quoteMasked(request.origin + rest) : quote(`${request.origin}/`));
+  words.push(inUrl ? quoteMasked(request.origin + rest) : shellWord(`${request.origin}/`));
 
   let typed = false;
   for (const { name, value, masked } of request.headers) {
@@ -53,9 +56,9 @@ export function curlCommand(request: CurlRequest): CurlCommand {
     if (key === "accept-encoding" && /gzip|deflate|br/.test(value)) words.push("--compressed");
     if (LEFT_OUT.has(key)) continue;
     if (key === "host" && `http://${value}` === request.origin) continue;
-    if (masked) words.push("-H", `${quote(`${name}: `)}"$${variable("HEADER", name)}"`);
+    if (masked) words.push("-H", `${shellWord(`${name}: `)}"$${variable("HEADER", name)}"`);
     else if (!isPlain(value)) notes.push(`the header ${name} cannot be pasted`);
-    else words.push("-H", quote(value === "" ? `${name};` : `${name}: ${value}`));
+    else words.push("-H", shellWord(value === "" ? `${name};` : `${name}: ${value}`));
   }
   if (words.some((word) => word.includes('"$'))) notes.push("masked values are left out");
   if (!hasBody) return { command: words.join(" "), notes };
@@ -65,23 +68,16 @@ export function curlCommand(request: CurlRequest): CurlCommand {
   const { body } = request;
   if (body.truncated) notes.push("the body is cut");
   if (body.text !== undefined && body.decoded === undefined && isPasteable(body.text)) {
-    return { command: [...words, "--data-raw", quote(body.text)].join(" "), notes };
+    return { command: [...words, "--data-raw", shellWord(body.text)].join(" "), notes };
   }
   const base64 = body.base64 ?? base64Of(body.text ?? "");
   const command = [...words, "--data-binary", "@-"].join(" ");
-  return { command: `printf %s ${quote(base64)} | base64 -d | ${command}`, notes };
+  return { command: `printf %s ${shellWord(base64)} | base64 -d | ${command}`, notes };
 }
 
-/** One word for a POSIX shell. */
-export function quote(text: string): string {
-  // A leading "=" is a command's path in zsh, a leading "-" an option.
-  if (/^[\w./:@%+,][\w./:@%+=,-]*$/.test(text)) return text;
-  return `'${text.replaceAll("'", `'\\''`)}'`;
-}
-
-/** The same, with a variable where a value is masked. */
+/** One word for a POSIX shell, with a variable where a value is masked. */
 function quoteMasked(text: string): string {
-  return text.split(MASK).map((part) => (part === "" ? "" : quote(part))).join('"$SECRET"');
+  return text.split(MASK).map((part) => (part === "" ? "" : shellWord(part))).join('"$SECRET"');
 }
 
 function variable(prefix: string, name: string): string {

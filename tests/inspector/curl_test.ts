@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Buffer } from "node:buffer";
-import { curlCommand, quote } from "../../src/inspector/curl.ts";
+import { curlCommand } from "../../src/inspector/curl.ts";
+import { shellWord } from "../../src/model/shell_word.ts";
 import type { BodyJson, HeaderJson } from "../../src/inspector/request_json.ts";
 import { MASK } from "../../src/inspector/secrets.ts";
 import { withFolder } from "../temp_folder.ts";
@@ -182,7 +183,7 @@ Deno.test("curlCommand() sends bytes that are no text, and forms without a type,
   });
 });
 
-Deno.test("quote() quotes what zsh would take for a command's path", () => {
-  assert.equal(quote("=+"), "'=+'");
-  assert.equal(quote("a=b"), "a=b");
+Deno.test("shellWord() quotes what zsh would take for a command's path", () => {
+  assert.equal(shellWord("=+"), "'=+'");
+  assert.equal(shellWord("a=b"), "a=b");
 });
