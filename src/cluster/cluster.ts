@@ -9,6 +9,7 @@ import { HttpClient } from "../platform/http.ts";
 import { systemCa } from "../platform/system_ca.ts";
 import { portForwardRefusal } from "./access.ts";
 import { ApiClient } from "./api_client.ts";
+import { ApiError } from "./api_errors.ts";
 import { apiTargetSource, serverUrl } from "./api_target.ts";
 import { resolveContext, type ResolvedContext } from "./context.ts";
 import type { HandedCredential } from "./credential_types.ts";
@@ -180,8 +181,9 @@ export class Cluster {
 
   /**
    * One early question, so that whatever keeps czctl out is told at once and
-   * clearly. With `namespace` it asks for the right discovery needs. Throws
-   * CzctlError `unreachable` or `denied`, each with the next step as hint.
+   * clearly. With `namespace` it asks for the right discovery needs. Without,
+   * a 403 is an answer, too: hardened clusters let nobody read the version.
+   * Throws CzctlError `unreachable` or `denied`, each with the next step as hint.
    */
   async probe(options: { namespace?: string; signal?: AbortSignal } = {}): Promise<void> {
     const limits = {
@@ -189,8 +191,13 @@ export class Cluster {
       dialDeadlineMs: PROBE_MS,
       ...(options.signal ? { signal: options.signal } : {}),
     };
-    if (options.namespace === undefined) await this.#api.raw("/version", limits);
-    else {
+    if (options.namespace === undefined) {
+      try {
+        await this.#api.raw("/version", limits);
+      } catch (error) {
+        if (!(error instanceof ApiError && error.status === 403)) throw error;
+      }
+    } else {
       await this.#api.list(
         "services",
         options.namespace,

@@ -196,6 +196,18 @@ Deno.test("probe() names the verb and resource that are forbidden", async () => 
   });
 });
 
+Deno.test("probe() takes it for an answer that nobody may read the version", async () => {
+  await withApi(async (api) => {
+    api.intercept = (request, response) =>
+      request.path === "/version" &&
+      api.refuse(response, 403, 'User "alice" cannot get path "/version"', "Forbidden");
+    const cluster = await api.open();
+    await cluster.probe();
+    await cluster.close();
+    assert.equal(api.requests.length, 1);
+  });
+});
+
 Deno.test("probe() is not fooled by a web page or a redirect", async () => {
   await withApi(async (api) => {
     api.intercept = (_request, response) => {
