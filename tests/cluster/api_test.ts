@@ -110,6 +110,15 @@ Deno.test("RBAC rules can be changed, reviews tell them", async () => {
       body: JSON.stringify({ spec: { resourceAttributes: { verb, resource, namespace: NS } } }),
     })).json()).status.allowed;
   assert.equal(await allowed("list", "pods"), false);
+  const self = await api(cluster, "none", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({ apiVersion: "authentication.k8s.io/v1", kind: "SelfSubjectReview" }),
+  });
+  assert.equal(self.status, 201);
+  assert.deepEqual((await self.json()).status, {
+    userInfo: { username: user, groups: ["system:authenticated"] },
+  });
   const rules = [{ verbs: ["list"], resources: ["pods"], namespaces: [NS] }];
   await cluster.control.setRules({ user, rules });
   assert.equal(await allowed("list", "pods"), true);

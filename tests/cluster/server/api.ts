@@ -488,7 +488,10 @@ export class Api {
   ): void {
     const { access } = this.options;
     let status: Obj;
-    if (resource.kind === "SelfSubjectAccessReview") {
+    if (resource.kind === "SelfSubjectReview") {
+      const { user, groups } = identity;
+      status = { userInfo: { username: user, groups } };
+    } else if (resource.kind === "SelfSubjectAccessReview") {
       const ask = object.spec?.resourceAttributes;
       const path = object.spec?.nonResourceAttributes;
       const allowed = access.allows(identity, {
@@ -517,7 +520,10 @@ export class Api {
         incomplete: false,
       };
     }
-    const answer = { ...complete(resource, object), metadata: {}, status };
+    const metadata = resource.kind === "SelfSubjectReview"
+      ? { creationTimestamp: new Date().toISOString().replace(/\.\d+/, "") }
+      : {};
+    const answer = { ...complete(resource, object), metadata, status };
     this.#json(request, response, 201, JSON.stringify(answer));
   }
 

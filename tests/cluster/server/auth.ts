@@ -17,6 +17,9 @@ const ANONYMOUS: Identity = { user: "system:anonymous", groups: ["system:unauthe
 const PUBLIC = /^\/(version|healthz|livez|readyz)(\/|$)/;
 const DISCOVERY = /^\/(api|apis|openapi)(\/|$)/;
 
+/** What everybody known may ask of himself (system:basic-user). */
+const SELF_REVIEWS = ["authentication.k8s.io", "authorization.k8s.io"];
+
 /** Who asks, and whether he may: authentication and RBAC. */
 export class Access {
   readonly users: Map<string, UserConfig & { rules: readonly Rule[] }>;
@@ -73,7 +76,7 @@ export class Access {
       return identity !== ANONYMOUS && DISCOVERY.test(attributes.path) &&
         attributes.verb === "get";
     }
-    if (attributes.group === "authorization.k8s.io") return identity !== ANONYMOUS;
+    if (SELF_REVIEWS.includes(attributes.group)) return identity !== ANONYMOUS;
     const { verb, group, resource, subresource, namespace, name } = attributes;
     const full = subresource === "" ? resource : `${resource}/${subresource}`;
     const has = (list: readonly string[], value: string) =>

@@ -49,6 +49,7 @@ const SCHEMAS: Record<string, Schema> = {
       2: ["nonResourceAttributes", { 1: ["path", "text"], 2: ["verb", "text"] }],
     }],
   },
+  SelfSubjectReview: { 1: ["metadata", METADATA] },
   SelfSubjectRulesReview: {
     1: ["metadata", METADATA],
     2: ["spec", { 1: ["namespace", "text"] }],

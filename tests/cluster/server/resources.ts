@@ -119,6 +119,10 @@ export const RESOURCES: readonly Resource[] = [
 
 /** Reviews a client may create, answered at once and never stored. */
 export const REVIEWS: readonly Resource[] = [
+  resource("authentication.k8s.io", "v1", "selfsubjectreviews", "SelfSubjectReview", {
+    namespaced: false,
+    verbs: ["create"],
+  }),
   resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", {
     namespaced: false,
     verbs: ["create"],
