@@ -81,12 +81,14 @@ export class Printer {
     this.#progressShown = true;
   }
 
-  /** A failure: what and why, then what to do about it. */
+  /** A failure: what and why, then what to do about it, which may take several lines. */
   error(message: string, hint?: string): void {
     this.#clearProgress();
     const text = `${this.#colored(31, "error:")} ${this.#styled(plain(message))}\n`;
     this.terminal.stderr.write(
-      hint === undefined ? text : `${text}  ${this.#styled(plain(hint))}\n`,
+      hint === undefined
+        ? text
+        : text + hint.split("\n").map((line) => `  ${this.#styled(plain(line))}\n`).join(""),
     );
   }
 

@@ -1,4 +1,5 @@
 import { CzctlError, messageOf } from "../model/errors.ts";
+import { grantHint } from "./grants.ts";
 import { DIAL_HINT, DialError } from "../platform/tcp.ts";
 
 /** What a request was for, for the words of its error. */
@@ -14,7 +15,12 @@ export interface RequestSubject {
 export interface ClusterLabel {
   readonly context: string;
   readonly server: string;
+  /** Of the kubeconfig's entry: whose credentials these are. */
   readonly userName: string;
+  /** Who the requests are made as, where that is somebody else (`as:`); else the same. */
+  readonly actsAs: string;
+  /** How a kubectl command about it begins. */
+  readonly kubectl: string;
 }
 
 /** The API server answered, and not with success. */
@@ -73,19 +79,20 @@ export function answerError(
       `Cannot log in to the cluster ${cluster.server}: the credentials of user "${cluster.userName}" are refused (401 Unauthorized)`,
       {
         ...base,
-        hint: `Log in again, then check with: kubectl --context ${cluster.context} version`,
+        hint: `Log in again, then check with: ${cluster.kubectl} version`,
       },
     );
   }
   if (status === 403) {
-    const namespace = subject.namespace ? `-n ${subject.namespace}` : "--all-namespaces";
-    const scope = subject.resource === "namespaces" || subject.resource === "nodes"
-      ? ""
-      : ` ${namespace}`;
+    const right = {
+      verb: subject.verb,
+      resource: subject.resource,
+      ...(subject.namespace === undefined ? {} : { namespace: subject.namespace }),
+    };
+    const hint = grantHint([right], { server: cluster.server, user: userIn(message) });
     return new ApiError("denied", `${what}: forbidden (${message || "403"})`, {
       ...base,
-      hint:
-        `Check with: kubectl --context ${cluster.context} auth can-i ${subject.verb} ${subject.resource}${scope}; the needed Role is in docs/rbac.md`,
+      ...(hint === undefined ? {} : { hint }),
     });
   }
   if (status === 404) {
@@ -97,6 +104,11 @@ export function answerError(
     `${what}: the API server answered ${status}${message ? ` (${message})` : ""}`,
     base,
   );
+}
+
+/** The user an API server knows, as its RBAC names him in a refusal. */
+function userIn(message: string): string | undefined {
+  return /User "([^"]+)" cannot /.exec(message)?.[1];
 }
 
 /** Characters of a server's message that are kept: the longest real ones name a few hundred objects. */
@@ -127,7 +139,7 @@ export function connectionError(cluster: ClusterLabel, error: unknown): unknown 
     "unreachable",
     `Cannot reach the cluster ${cluster.server}: ${messageOf(error)}`,
     {
-      hint: DIAL_HINT[error.kind] ?? `Check with: kubectl --context ${cluster.context} version`,
+      hint: DIAL_HINT[error.kind] ?? `Check with: ${cluster.kubectl} version`,
       cause: error,
     },
   );

@@ -1,5 +1,6 @@
 import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
 import { CzctlError } from "../model/errors.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { clientCertificateProblem } from "../platform/client_certificate.ts";
 import type { ResolvedContext } from "./context.ts";
 import type { CredentialSource } from "./credential_types.ts";
@@ -89,7 +90,11 @@ export function serverUrl(resolved: ResolvedContext): URL {
     throw new CzctlError(
       "failed",
       `Cannot use the context "${context}": "${cluster.server}" is not the URL of a server`,
-      { hint: `Set it: kubectl config set-cluster ${resolved.clusterName} --server https://...` },
+      {
+        hint: `Set it: ${resolved.kubectl} config set-cluster ${
+          shellWord(resolved.clusterName)
+        } --server https://...`,
+      },
     );
   }
   return url;

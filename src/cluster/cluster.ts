@@ -7,7 +7,7 @@ import type { Logger } from "../model/log.ts";
 import type { ObjectSource } from "../model/objects.ts";
 import { HttpClient } from "../platform/http.ts";
 import { systemCa } from "../platform/system_ca.ts";
-import { portForwardRefusal } from "./access.ts";
+import { type PortForwardAnswer, portForwardAnswer, rightsRefusal } from "./access.ts";
 import { ApiClient } from "./api_client.ts";
 import { ApiError } from "./api_errors.ts";
 import { apiTargetSource, serverUrl } from "./api_target.ts";
@@ -139,6 +139,8 @@ export class Cluster {
   readonly namespace: string;
   /** URL of the API server. */
   readonly server: string;
+  /** How a kubectl command about it begins. */
+  readonly kubectl: string;
   /**
    * The same for every context that means the same server with the same
    * authority, whoever the user is; another for a cluster made anew.
@@ -164,13 +166,20 @@ export class Cluster {
     this.context = resolved.context;
     this.namespace = resolved.namespace;
     this.server = serverText(resolved);
+    this.kubectl = resolved.kubectl;
     this.id = id;
     this.#login = login;
     this.targets = (asked) => this.#login.targets(asked);
     this.#clock = clock;
     this.#log = log.with({ context: resolved.context });
     this.#api = new ApiClient({
-      label: { context: this.context, server: this.server, userName: resolved.userName },
+      label: {
+        context: this.context,
+        server: this.server,
+        userName: resolved.userName,
+        actsAs: resolved.user.as || resolved.userName,
+        kubectl: this.kubectl,
+      },
       http: this.#http,
       targets: this.targets,
       clock,
@@ -241,9 +250,17 @@ export class Cluster {
     return namespaceState(this.#api, name);
   }
 
-  /** See `portForwardRefusal`. */
-  portForwardRefusal(namespace: string, signal?: AbortSignal): Promise<CzctlError | undefined> {
-    return portForwardRefusal(this.#api, namespace, signal);
+  /** See `rightsRefusal`. */
+  rightsRefusal(
+    namespaces: readonly string[],
+    signal?: AbortSignal,
+  ): Promise<CzctlError | undefined> {
+    return rightsRefusal(this.#api, namespaces, signal);
+  }
+
+  /** See `portForwardAnswer`. */
+  portForwardAnswer(namespace: string, signal?: AbortSignal): Promise<PortForwardAnswer> {
+    return portForwardAnswer(this.#api, namespace, signal);
   }
 
   /** Names of a kind, for completion. Throws CzctlError. */

@@ -1,5 +1,6 @@
 import { CzctlError } from "../model/errors.ts";
 import { readUserFile } from "../platform/user_files.ts";
+import { kubectlFor } from "./kubectl.ts";
 import type { ClusterEntry, Kubeconfig, KubeconfigPlace, UserEntry } from "./kubeconfig.ts";
 import { didYouMean } from "./near_match.ts";
 
@@ -12,6 +13,8 @@ export interface ResolvedContext {
   /** Name of the user entry, for messages. */
   readonly userName: string;
   readonly clusterName: string;
+  /** How a kubectl command about it begins. */
+  readonly kubectl: string;
 }
 
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -36,7 +39,9 @@ export async function resolveContext(
     throw new CzctlError("failed", "Cannot choose a context: the kubeconfig has no current one", {
       hint: known.length > 0
         ? `Name one with --context: ${listed(known)}`
-        : "Add a context: kubectl config set-context NAME --cluster=... --user=...",
+        : `Add a context: ${
+          kubectlFor(config, undefined, place)
+        } config set-context NAME --cluster=... --user=...`,
     });
   }
   const context = config.contexts.get(name);
@@ -48,7 +53,8 @@ export async function resolveContext(
       { hint: known.length > 0 ? `Contexts: ${listed(known)}` : "The kubeconfig has no contexts" },
     );
   }
-  const mend = `See: kubectl config view --context ${name}`;
+  const kubectl = kubectlFor(config, name, place);
+  const mend = `See: ${kubectl} config view`;
   if (!context.cluster) {
     throw new CzctlError("failed", `Cannot use the context "${name}": it names no cluster`, {
       hint: mend,
@@ -88,6 +94,7 @@ export async function resolveContext(
     user,
     userName: context.user ?? "",
     clusterName: context.cluster,
+    kubectl,
   };
 }
 
@@ -124,6 +131,8 @@ async function inCluster(
     user: { tokenFile: `${folder}/token` },
     userName: "service account",
     clusterName: "in-cluster",
+    // Inside a pod kubectl finds the same account.
+    kubectl: "kubectl",
   };
 }
 

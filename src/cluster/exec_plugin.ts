@@ -163,7 +163,7 @@ export class ExecPlugin implements CredentialSource {
       const how = result.code === null ? "was killed" : `ended with code ${result.code}`;
       throw this.#failed(`it ${how}${said ? ` ("${said}")` : ""}`, {
         hint:
-          `Log in again, then check with: kubectl --context ${context.context} get services; for an open session: czctl teleport again`,
+          `Log in again, then check with: ${context.kubectl} get services; for an open session: czctl teleport again`,
       });
     }
     return this.#accept(result.stdout, version);

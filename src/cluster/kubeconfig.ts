@@ -1,5 +1,6 @@
 import { dirname, isAbsolute, join, resolve } from "node:path";
 import { CzctlError, messageOf } from "../model/errors.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { readUserFile } from "../platform/user_files.ts";
 import { parseYaml } from "./yaml_text.ts";
 
@@ -252,7 +253,7 @@ function mapValues<T>(map: Map<string, T>, change: (value: T) => T): Map<string,
 
 function bad(file: string, reason: string): CzctlError {
   return new CzctlError("failed", `Cannot use the kubeconfig "${file}": ${reason}`, {
-    hint: `Mend the file, then check it with: kubectl config view --kubeconfig ${file}`,
+    hint: `Mend the file, then check it with: kubectl --kubeconfig ${shellWord(file)} config view`,
   });
 }
 

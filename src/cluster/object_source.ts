@@ -23,6 +23,10 @@ export class ClusterObjects implements ObjectSource {
   readonly #clock: Clock;
   readonly #log: Logger;
 
+  get kubectl(): string {
+    return this.#api.label.kubectl;
+  }
+
   constructor(api: ApiClient, heartbeat: Heartbeat, clock: Clock, log: Logger) {
     this.#api = api;
     this.#heartbeat = heartbeat;

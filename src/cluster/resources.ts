@@ -38,6 +38,10 @@ export function resourceInfo(resource: ResourceName): ResourceInfo {
   return RESOURCES[resource];
 }
 
+export function knownResource(name: string): name is ResourceName {
+  return Object.hasOwn(RESOURCES, name);
+}
+
 /** The collection's path, or with `name` one object's. Without a namespace: of the whole cluster. */
 export function resourcePath(resource: ResourceName, namespace?: string, name?: string): string {
   const { base, namespaced } = RESOURCES[resource];

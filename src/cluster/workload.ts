@@ -44,13 +44,13 @@ export async function lookupWorkload(
       // A list may be allowed where a get is not.
       const names = await namesOrUndefined(api, kind, namespace, signal);
       if (names?.includes(name)) return {};
-      if (names) throw notFound(query, names);
+      if (names) throw notFound(api, query, names);
       return { note: `May not read ${resource} in namespace "${namespace}": taken as it is` };
     }
     if (error.status !== 404) throw error;
   }
   await lookupNamespace(api, namespace, signal);
-  throw notFound(query, await namesOrUndefined(api, kind, namespace, signal) ?? []);
+  throw notFound(api, query, await namesOrUndefined(api, kind, namespace, signal) ?? []);
 }
 
 async function lookupNamespace(
@@ -67,16 +67,16 @@ async function lookupNamespace(
   }
   const names = await namesOrUndefined(api, "namespace", "", signal) ?? [];
   throw new CzctlError("not_found", `Namespace "${name}" not found${didYouMean(name, names)}`, {
-    hint: `See: kubectl --context ${api.label.context} get namespaces`,
+    hint: `See: ${api.label.kubectl} get namespaces`,
   });
 }
 
-function notFound(query: WorkloadQuery, names: readonly string[]): CzctlError {
+function notFound(api: ApiClient, query: WorkloadQuery, names: readonly string[]): CzctlError {
   const { kind, name, namespace } = query;
   return new CzctlError(
     "not_found",
     `${kindTitle(kind)} "${name}" not found in namespace "${namespace}"${didYouMean(name, names)}`,
-    { hint: `See: kubectl -n ${namespace} get ${resourceOfKind(kind)}` },
+    { hint: `See: ${api.label.kubectl} -n ${namespace} get ${resourceOfKind(kind)}` },
   );
 }
 

@@ -78,7 +78,7 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
   const { objects, workload, signal } = options;
   const target = workloadTarget(workload);
   const object = await objects.get(target.resource, workload.namespace, workload.name, signal);
-  if (!object) throw missing(workload);
+  if (!object) throw missing(workload, objects);
   const watch = [target];
   const notes: string[] = [];
 
@@ -166,11 +166,11 @@ export async function resolveWorkload(options: ResolveOptions): Promise<Resolved
 
 const NO_POD = "no pod runs";
 
-function missing(workload: WorkloadRef): CzctlError {
+function missing(workload: WorkloadRef, { kubectl }: ObjectSource): CzctlError {
   return new CzctlError(
     "not_found",
     `Cannot find ${workload.kind} "${workload.name}" in namespace "${workload.namespace}"`,
-    { hint: `kubectl get ${workload.kind} -n ${workload.namespace}` },
+    { hint: `See: ${kubectl} get ${workload.kind} -n ${workload.namespace}` },
   );
 }
 

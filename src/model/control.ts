@@ -120,6 +120,8 @@ export interface SessionInfo {
   readonly envFile?: EnvFileInfo;
   /** As in KUBECONFIG, absolute; absent when it is the default one. */
   readonly kubeconfig?: string;
+  /** How a kubectl command about its cluster begins. */
+  readonly kubectl?: string;
   readonly notes: readonly string[];
 }
 

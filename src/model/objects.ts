@@ -42,6 +42,8 @@ export interface ObjectQuery {
 
 /** Read access to a cluster's objects; made by the cluster room, used by others through this. */
 export interface ObjectSource {
+  /** How a kubectl command begins that asks the same cluster. */
+  readonly kubectl: string;
   /** Undefined when it does not exist. Throws CzctlError `denied` or `unreachable`. */
   get<T extends KubeObject>(
     resource: ResourceName,

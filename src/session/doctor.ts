@@ -171,7 +171,9 @@ function checkSvc({ status, alive }: Look): Mendable[] {
         subject: `session ${session.id}`,
         state: "problem",
         text: `Its cluster is unreachable: ${session.cluster.reason ?? "no answer"}`,
-        mend: "It heals by itself once the cluster answers; see kubectl get services",
+        mend: `It heals by itself once the cluster answers; see ${
+          session.kubectl ?? "kubectl"
+        } get services`,
       },
     });
   }

@@ -15,17 +15,18 @@ export function whereOf(namespaces: readonly string[] | "all"): string {
 /** Throws CzctlError `failed` for an empty namespace, or a selector that fits nothing. */
 export function refuseNoServices(
   services: ReadonlyMap<string, ClusterService>,
-  { where, namespace, selector }: {
+  { where, namespace, selector, kubectl }: {
     readonly where: string;
     readonly namespace: string;
     readonly selector: string | undefined;
+    readonly kubectl: string;
   },
 ): void {
   if (services.size > 0) return;
   const which = selector === undefined ? "" : ` that fit -l ${JSON.stringify(selector)}`;
   const labels = selector === undefined ? "" : " --show-labels";
   throw new CzctlError("failed", `Cannot teleport: ${where} has no services${which}`, {
-    hint: `Look with: kubectl get services -n ${namespace}${labels}`,
+    hint: `Look with: ${kubectl} get services -n ${namespace}${labels}`,
   });
 }
 
@@ -55,7 +56,11 @@ export function refuseCollision(
 /** Throws CzctlError `failed` where not one service got an address. */
 export function refuseNothingTunnelled(
   services: readonly ServiceInfo[],
-  { where, namespace }: { readonly where: string; readonly namespace: string | undefined },
+  { where, namespace, kubectl }: {
+    readonly where: string;
+    readonly namespace: string | undefined;
+    readonly kubectl: string;
+  },
 ): void {
   if (services.some((service) => service.address !== undefined)) return;
   const reasons = services.slice(0, 3).map((service) => `${service.name}: ${service.reason}`);
@@ -63,6 +68,8 @@ export function refuseNothingTunnelled(
     ? `no service of ${where} is left after --only and --exclude`
     : `no service of ${where} can be tunnelled (${reasons.join("; ")})`;
   throw new CzctlError("failed", `Cannot teleport: ${what}`, {
-    hint: `Look with: kubectl get services ${namespace === undefined ? "-A" : `-n ${namespace}`}`,
+    hint: `Look with: ${kubectl} get services ${
+      namespace === undefined ? "-A" : `-n ${namespace}`
+    }`,
   });
 }

@@ -130,6 +130,7 @@ export class Session {
     await this.#record();
     const engine = new TunnelEngine({
       targets: cluster.targets,
+      kubectl: cluster.kubectl,
       log: this.#log,
       clock: deps.clock,
       ...(deps.tap === undefined ? {} : { tap: tapOf(deps.tap, this.id) }),
@@ -137,39 +138,44 @@ export class Session {
     });
     this.#engine = engine;
     emit({ type: "progress", text: `Reading the services of ${whereOf(namespaces)}` });
-    const refusals = Promise.all(
+    const forwards = Promise.all(
       namedNamespaces(this.subject).map((namespace) =>
-        cluster.portForwardRefusal(namespace, signal)
+        cluster.portForwardAnswer(namespace, signal)
       ),
     );
-    refusals.catch(() => {});
+    forwards.catch(() => {});
     const discovery = this.#discover(engine);
     this.#discovery = discovery;
-    await before(
-      discovery.ready,
-      DISCOVERY_DEADLINE_MS,
-      deps.clock,
+    await this.#allowed(
+      before(
+        discovery.ready,
+        DISCOVERY_DEADLINE_MS,
+        deps.clock,
+        signal,
+        () =>
+          new CzctlError(
+            "unreachable",
+            `Cannot read the services of ${whereOf(namespaces)} within 30 s: ${
+              this.#reachability.info.reason ?? "no answer"
+            }`,
+            {
+              hint: `Check the connection to the cluster: ${cluster.kubectl} get services`,
+            },
+          ),
+      ),
       signal,
-      () =>
-        new CzctlError(
-          "unreachable",
-          `Cannot read the services of ${whereOf(namespaces)} within 30 s: ${
-            this.#reachability.info.reason ?? "no answer"
-          }`,
-          {
-            hint: "Check the connection to the cluster: kubectl get services",
-          },
-        ),
     );
-    const [ownRefusal, ...otherRefusals] = await refusals;
-    if (ownRefusal) throw ownRefusal;
-    for (const refusal of otherRefusals) if (refusal) this.#notes.push(refusal.message);
+    const [own, ...others] = await forwards;
+    if (own?.refusal) await this.#allowed(Promise.reject(own.refusal), signal);
+    for (const { refusal } of others) if (refusal) this.#notes.push(refusal.message);
+    for (const { note } of await forwards) if (note !== undefined) this.#notes.push(note);
     const options = planOptions(request, this.identity);
     const services = discovery.services;
     refuseNoServices(services, {
       where: whereOf(namespaces),
       namespace: this.identity.workload.namespace,
       selector: request.labelSelector,
+      kubectl: cluster.kubectl,
     });
     for (
       const [flag, globs] of [["--exclude", options.exclude], ["--only", options.only]] as const
@@ -207,6 +213,7 @@ export class Session {
     refuseNothingTunnelled(this.#forwarder.services(), {
       where: whereOf(namespaces),
       namespace: namespaces === "all" ? undefined : namespaces[0],
+      kubectl: cluster.kubectl,
     });
     signal.throwIfAborted();
     if (environment) {
@@ -222,6 +229,19 @@ export class Session {
       this.#forwarder.blocked,
       emit,
     );
+  }
+
+  /** Waits for a step; where a right is missing it throws everything that is missing, at once. */
+  async #allowed(step: Promise<void>, signal: AbortSignal): Promise<void> {
+    try {
+      await step;
+    } catch (error) {
+      const { namespaces, cluster } = this.subject;
+      const denied = error instanceof CzctlError && error.code === "denied";
+      // With all namespaces the way out is to name some, whatever else is missing.
+      if (!denied || namespaces === "all") throw error;
+      throw await cluster.rightsRefusal(namespaces, signal) ?? error;
+    }
   }
 
   #discover(engine: TunnelEngine): Discovery {
@@ -314,6 +334,7 @@ export class Session {
       services: this.#forwarder?.services() ?? [],
       ...(envFile === undefined ? {} : { envFile }),
       ...kubeconfigOf(this.request),
+      kubectl: this.subject.cluster.kubectl,
       notes: [
         ...lost.map(lostText),
         ...this.#notes,

@@ -18,6 +18,8 @@ export interface LinkDialerOptions {
   readonly targets: ApiTargetSource;
   readonly clock: Clock;
   readonly log: Logger;
+  /** How a kubectl command in a hint begins. */
+  readonly kubectl: string;
   /** Deadline for everything from the TCP handshake to the upgrade, in ms. */
   readonly dialMs: number;
   readonly readSize: number;
@@ -187,7 +189,7 @@ export class LinkDialer {
     const onAbort = () => conn.close();
     signal.addEventListener("abort", onAbort, { once: true });
     try {
-      const rest = await upgrade(conn, kind, target, pod, port);
+      const rest = await upgrade(conn, kind, target, pod, port, this.#options.kubectl);
       signal.throwIfAborted();
       if (kind === "channels") {
         return new ChannelsLink({ pod, conn, rest, clock, onClosed, readSize });
@@ -274,6 +276,7 @@ async function upgrade(
   target: ApiTarget,
   pod: PodRef,
   port: number,
+  kubectl: string,
 ): Promise<Uint8Array> {
   const path = `${target.basePath}/api/v1/namespaces/${encodeURIComponent(pod.namespace)}/pods/${
     encodeURIComponent(pod.name)
@@ -300,7 +303,7 @@ async function upgrade(
   ]);
   await writeAll(conn, new TextEncoder().encode(head));
   const answer = await readAnswer(conn);
-  if (answer.status !== 101) throw await refusal(conn, answer, pod, kind);
+  if (answer.status !== 101) throw await refusal(conn, answer, pod, kind, kubectl);
   const upgraded = (answer.headers.get("upgrade") ?? "").toLowerCase();
   if (kind === "spdy") {
     if (!upgraded.startsWith("spdy/")) {
@@ -323,6 +326,7 @@ async function refusal(
   answer: HttpAnswer,
   pod: PodRef,
   kind: TransportKind,
+  kubectl: string,
 ): Promise<TunnelError> {
   const body = await readBody(conn, answer);
   const status = parseStatus(body);
@@ -337,7 +341,7 @@ async function refusal(
     case 403:
       // Without a Status it is a proxy, or "unable to upgrade", not RBAC.
       if (status === undefined) return unsupported(`the answer was 403 ${oneLine(body)}`);
-      return denied(status.message, pod, name, kind);
+      return denied(status.message, pod, name, kind, kubectl);
     case 404:
       // Kubelets answer in plain text, and the API server passes that on as it is.
       if (status === undefined && !KUBELET_NOT_FOUND.test(body)) {
@@ -383,7 +387,13 @@ async function refusal(
 const KUBELET_NOT_FOUND = /^\s*pod\b.{0,300}(does not exist|not found)|code = NotFound/is;
 
 /** An admission webhook has its own reasons. */
-function denied(message: string, pod: PodRef, name: string, kind: TransportKind): TunnelError {
+function denied(
+  message: string,
+  pod: PodRef,
+  name: string,
+  kind: TransportKind,
+  kubectl: string,
+): TunnelError {
   const verb = /\bcannot (\w{1,20}) resource/.exec(message)?.[1];
   const options = { nothingDelivered: true, answered: true };
   if (verb === undefined && /\bdenied\b/i.test(message)) {
@@ -395,7 +405,7 @@ function denied(message: string, pod: PodRef, name: string, kind: TransportKind)
   return new Forbidden(
     kind,
     `Cannot forward to ${name}: not allowed to ${needed} ${where}`,
-    `Ask for the verb "${needed}" on pods/portforward; check with: kubectl auth can-i ${needed} pods --subresource=portforward -n ${pod.namespace}`,
+    `Ask for the verb "${needed}" on pods/portforward; check with: ${kubectl} auth can-i ${needed} pods/${pod.name} --subresource=portforward -n ${pod.namespace}`,
   );
 }
 

@@ -34,6 +34,8 @@ export interface TunnelEngineOptions {
   readonly holdSize?: number;
   /** Ways to try, in order (default: all three). */
   readonly transports?: readonly TransportKind[];
+  /** How a kubectl command in a hint begins (default: `kubectl` alone). */
+  readonly kubectl?: string;
   /** Called when the API server's reachability changes, or its reason. */
   readonly onHealth?: (health: TunnelHealth) => void;
 }
@@ -82,11 +84,12 @@ export class TunnelEngine {
 
   constructor(options: TunnelEngineOptions) {
     this.#options = options;
-    const { clock, log, targets } = options;
+    const { clock, log, targets, kubectl = "kubectl" } = options;
     this.#dialer = new LinkDialer({
       targets,
       clock,
       log,
+      kubectl,
       dialMs: options.dialMs ?? 10_000,
       readSize: options.readSize ?? 256 * 1024,
       holdSize: options.holdSize ?? 128 * 1024,
@@ -105,6 +108,7 @@ export class TunnelEngine {
     this.#host = {
       clock,
       log,
+      kubectl,
       holdMs: options.holdMs ?? 10_000,
       pool,
       tap: options.tap,

@@ -19,7 +19,12 @@ export class Failures {
   #count = 0;
   #last: ConnectionFailure | undefined;
 
-  constructor(private readonly clock: Clock, private readonly namespace: string) {}
+  /** `kubectl`: how its commands begin. */
+  constructor(
+    private readonly clock: Clock,
+    private readonly namespace: string,
+    private readonly kubectl: string,
+  ) {}
 
   get count(): number {
     return this.#count;
@@ -32,7 +37,7 @@ export class Failures {
 
   /** There was no pod to try. */
   addNoPod(missing: MissingPort | undefined): void {
-    const kubectl = `kubectl -n ${this.namespace}`;
+    const kubectl = `${this.kubectl} -n ${this.namespace}`;
     if (missing === undefined) {
       this.#add("No pod was ready in time", `${kubectl} get pods`);
     } else if (missing.targetName !== undefined) {
@@ -54,7 +59,7 @@ export class Failures {
     error: TunnelError,
     pod: { readonly endpoint: ServiceEndpoint; readonly port: number } | undefined,
   ): void {
-    const { reason, hint } = told(error, pod);
+    const { reason, hint } = told(error, pod, this.kubectl);
     this.#add(reason, hint);
   }
 
@@ -76,6 +81,7 @@ export class Failures {
 function told(
   error: TunnelError,
   pod: { readonly endpoint: ServiceEndpoint; readonly port: number } | undefined,
+  kubectl: string,
 ): { reason: string; hint?: string | undefined } {
   if (pod === undefined) return { reason: error.message, hint: error.hint };
   const { podNamespace, podName } = pod.endpoint;
@@ -84,7 +90,7 @@ function told(
     return {
       reason: `Pod "${name}" refuses connections to its port ${pod.port}`,
       hint:
-        `Does a program listen there, and is it the Service's targetPort? kubectl -n ${podNamespace} logs ${podName}`,
+        `Does a program listen there, and is it the Service's targetPort? ${kubectl} -n ${podNamespace} logs ${podName}`,
     };
   }
   const who = error.message.includes(`"${name}"`) ? "" : `Pod "${name}": `;

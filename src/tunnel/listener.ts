@@ -65,6 +65,7 @@ export interface TunnelListener {
 export interface ListenerHost {
   readonly clock: Clock;
   readonly log: Logger;
+  readonly kubectl: string;
   readonly holdMs: number;
   readonly pool: LinkPool;
   readonly tap: TapSource | undefined;
@@ -115,7 +116,7 @@ export class PodListener implements TunnelListener, ConnectionHost {
       port: options.port,
     });
     this.holdMs = host.holdMs;
-    this.#failures = new Failures(host.clock, options.service.namespace);
+    this.#failures = new Failures(host.clock, options.service.namespace, host.kubectl);
     const service = serviceKey(options.service);
     this.#balancer = new Balancer({
       leaving: () => host.leaving(service),

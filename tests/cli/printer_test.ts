@@ -63,6 +63,12 @@ Deno.test("Printer lets no text from a cluster reach the terminal in the raw", (
   for (const harmful of ["\x1b", "\x07", "\u009b", "\u202e"]) assert.ok(!shown.includes(harmful));
 });
 
+Deno.test("Printer.error() keeps the lines of a hint, as commands to copy", () => {
+  const terminal = new FakeTerminal();
+  new Printer(terminal).error("one\nline", "To be run:\nkubectl a\nkubectl b\x1b");
+  assert.equal(terminal.err, "error: one line\n  To be run:\n  kubectl a\n  kubectl b\\x1b\n");
+});
+
 Deno.test("Printer.raw() leaves bytes for a pipe as they are", () => {
   const terminal = new FakeTerminal();
   new Printer(terminal).raw("A='\x1b'\n");

@@ -342,7 +342,7 @@ Deno.test("what is wrong with a kubeconfig is told clearly", async () => {
       [
         { kubeconfig: "nocluster" },
         'Cannot use the context "a": it names no cluster',
-        /kubectl config view/,
+        /kubectl --kubeconfig DIR\/nocluster config view$/,
       ],
       [
         { kubeconfig: "lostcluster" },
@@ -521,5 +521,23 @@ Deno.test("aliases that lead nowhere, to themselves or to millions of nodes are 
       assert.match((await failure(folder, { kubeconfig: "config" })).message, reason, text);
       assert.ok(performance.now() - began < 2_000);
     }
+  });
+});
+
+Deno.test("a kubectl command of a hint asks the same cluster", async () => {
+  const here = { clusters: config("a"), "con fig": config("a"), other: config("b") };
+  await inFolder(here, async (folder) => {
+    const kubectl = async (where: Where) => {
+      const cluster = await open(folder, where);
+      await cluster.close();
+      return cluster.kubectl.replaceAll(folder, "DIR");
+    };
+    const KUBECONFIG = "clusters:other";
+    assert.equal(await kubectl({ env: { KUBECONFIG } }), "kubectl");
+    assert.equal(await kubectl({ env: { KUBECONFIG }, context: "a" }), "kubectl");
+    assert.equal(await kubectl({ env: { KUBECONFIG }, context: "b" }), "kubectl --context b");
+    assert.equal(await kubectl({ kubeconfig: "other" }), "kubectl --kubeconfig DIR/other");
+    // From any folder, and as one word.
+    assert.equal(await kubectl({ kubeconfig: "con fig" }), "kubectl --kubeconfig 'DIR/con fig'");
   });
 });

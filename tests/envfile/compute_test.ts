@@ -1080,6 +1080,14 @@ Deno.test("computeEnvironment knows every kind of workload", async () => {
   }
 });
 
+Deno.test("computeEnvironment names the command that shows what there is", async () => {
+  const workload = { kind: "deployment", name: "none", namespace: "shop" } as const;
+  await assert.rejects(
+    computeEnvironment({ objects: new MemoryObjects(), workload }),
+    { hint: "See: kubectl --context memory get deployment -n shop" },
+  );
+});
+
 Deno.test("computeEnvironment says clearly what has no environment", async () => {
   const objects = new MemoryObjects();
   objects.put("services", service("plain", "10.0.0.1", []));

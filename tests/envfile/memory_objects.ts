@@ -16,6 +16,7 @@ export class MemoryObjects implements ObjectSource {
   readonly denied = new Set<string>();
   /** Every request made, as `get secrets/name`. */
   readonly requests: string[] = [];
+  readonly kubectl = "kubectl --context memory";
   unreachable = false;
 
   put(resource: ResourceName, object: any): void {

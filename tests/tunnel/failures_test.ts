@@ -29,7 +29,7 @@ Deno.test("Resets, lost links, missing rights and missing pods are told apart", 
   await withBed({
     pods: { a: failing(RESET), b: echo },
     endpoints: [endpoint("a")],
-    engine: { clock, holdMs: 1000 },
+    engine: { clock, holdMs: 1000, kubectl: "kubectl --context far" },
     answer: () => {
       const body = JSON.stringify({ kind: "Status", message: "pods is forbidden", code: 403 });
       if (denied) return `HTTP/1.1 403 X\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
@@ -58,7 +58,7 @@ Deno.test("Resets, lost links, missing rights and missing pods are told apart", 
     const waits = await connect();
     await clock.advance(1100, 100);
     await waits.over();
-    await told(3, /^No pod was ready in time$/, /^kubectl -n default get pods$/);
+    await told(3, /^No pod was ready in time$/, /^kubectl --context far -n default get pods$/);
 
     denied = true;
     listener.update([endpoint("b")]);
@@ -69,7 +69,7 @@ Deno.test("Resets, lost links, missing rights and missing pods are told apart", 
     await told(
       4,
       /^Cannot forward to pod "default\/b": not allowed to create/,
-      /can-i create pods/,
+      /check with: kubectl --context far auth can-i create pods\/b --subresource=portforward -n default$/,
     );
   });
 });
