@@ -62,6 +62,9 @@ const HURRY_MS = 50;
 /** A forbidden namespace is tried again after the first, then twice as long up to the last, in ms. */
 const RETRY_MS = [5_000, 600_000] as const;
 
+/** Takes over a scope that may not be read; `resource` is what is missing. */
+type OnForbidden = (error: CzctlError, resource: "services" | "endpointslices") => void;
+
 type AnyLoop = Pick<WatchLoop<unknown>, "kick" | "close" | "clear" | "synced">;
 
 /** Watches the Services of some namespaces and what is behind them. */
@@ -94,6 +97,8 @@ class ServiceDiscovery implements Discovery {
   readonly #retries = new Map<string, () => void>();
   #snapshot: ReadonlyMap<string, ClusterService> = new Map();
   readonly #notes = new Set<string>();
+  /** Most namespaces may be without the right, so that one note for all of them is enough. */
+  #leavesOut = false;
 
   constructor(parts: DiscoveryParts, scope: DiscoverScope, listener: DiscoveryListener) {
     this.#parts = parts;
@@ -135,16 +140,19 @@ class ServiceDiscovery implements Discovery {
 
   /** One watch over all namespaces; where that is forbidden, one for each namespace there is. */
   #watchCluster(): void {
-    this.#watchScope(undefined, (denied) => {
-      this.#note("May not watch services of the whole cluster: watching each namespace by itself");
+    this.#watchScope(undefined, (denied, resource) => {
+      this.#note(
+        `May not watch ${resource} of the whole cluster: watching each namespace by itself`,
+      );
+      this.#leavesOut = resource === "endpointslices";
       this.#watchNamespaces(denied);
     });
   }
 
-  #watchNamespaces(denied: ApiError): void {
+  #watchNamespaces(denied: CzctlError): void {
     // No namespace can have this name.
     const loops = this.#group("/namespaces");
-    const loop = this.#loop({
+    const loop: WatchLoop<string> = this.#loop({
       resource: "namespaces",
       namespace: undefined,
       pick: (object) => object.metadata.name as string,
@@ -157,6 +165,7 @@ class ServiceDiscovery implements Discovery {
         }
       },
       onDenied: () => {
+        if (loop.synced) return false;
         this.#refuse(
           new CzctlError("denied", denied.message, {
             hint: "Name the namespaces with -n and -a instead of --all-namespaces",
@@ -186,7 +195,7 @@ class ServiceDiscovery implements Discovery {
     });
   }
 
-  #watchScope(namespace: string | undefined, onForbidden?: (error: ApiError) => void): void {
+  #watchScope(namespace: string | undefined, onForbidden?: OnForbidden): void {
     const scope = namespace ?? "";
     if (this.#closed || this.#loops.has(scope)) return;
     const loops = this.#group(scope);
@@ -214,7 +223,7 @@ class ServiceDiscovery implements Discovery {
         if (onForbidden) {
           // What stands in first: without any watch left the picture would
           // count as complete.
-          onForbidden(error);
+          onForbidden(error, "services");
           this.#dropScope(scope);
         } else {
           this.#refuse(error);
@@ -249,14 +258,9 @@ class ServiceDiscovery implements Discovery {
     loops: Set<AnyLoop>,
     namespace: string | undefined,
     reason: ApiError,
-    onForbidden?: (error: ApiError) => void,
+    onForbidden?: OnForbidden,
   ): void {
     if (this.#closed) return;
-    this.#note(
-      `${
-        reason.status === 403 ? "May not read endpointslices" : "The cluster has no endpointslices"
-      }${namespace ? ` in namespace "${namespace}"` : ""}: using pods instead`,
-    );
     this.#index.setSlicesReadable(namespace, false);
     const pods = this.#loop({
       resource: "pods",
@@ -267,23 +271,26 @@ class ServiceDiscovery implements Discovery {
         this.#changed();
         if (before !== undefined && takesNew(before) !== takesNew(now)) this.#hurry();
       },
+      onSynced: () => this.#note(standInNote(reason, namespace)),
       onDenied: (error) => {
         if (pods.synced) return false;
-        if (namespace !== undefined && onForbidden) {
-          this.#note(
-            `May read neither endpointslices nor pods in namespace "${namespace}": left out`,
-          );
-          onForbidden(error);
-          this.#dropScope(namespace);
+        const neither = new CzctlError(
+          "denied",
+          `${reason.message}; and pods neither: ${error.message}`,
+          { ...(reason.hint === undefined ? {} : { hint: reason.hint }), cause: reason },
+        );
+        if (onForbidden) {
+          if (namespace !== undefined && !this.#leavesOut) {
+            this.#note(
+              `May read neither endpointslices nor pods in namespace "${namespace}": left out`,
+            );
+          }
+          onForbidden(neither, "endpointslices");
+          this.#dropScope(namespace ?? "");
           return true;
         }
         if (this.#isReady) return false;
-        this.#refuse(
-          new CzctlError("denied", `${reason.message}; and pods neither: ${error.message}`, {
-            ...(reason.hint === undefined ? {} : { hint: reason.hint }),
-            cause: reason,
-          }),
-        );
+        this.#refuse(neither);
         return true;
       },
     });
@@ -415,6 +422,13 @@ class ServiceDiscovery implements Discovery {
     this.#notes.add(text);
     this.#listener.onNote?.(text);
   }
+}
+
+function standInNote(reason: ApiError, namespace: string | undefined): string {
+  const what = reason.status === 403
+    ? "May not read endpointslices"
+    : "The cluster has no endpointslices";
+  return `${what}${namespace ? ` in namespace "${namespace}"` : ""}: using pods instead`;
 }
 
 /** True while a pod gets new connections. */

@@ -185,6 +185,7 @@ interface RightsCase {
   notes?: RegExp[];
   /** What `ready` rejects with; absent: it works. */
   refused?: RegExp;
+  hint?: RegExp;
 }
 
 const RIGHTS: RightsCase[] = [
@@ -232,21 +233,45 @@ const RIGHTS: RightsCase[] = [
     scope: { namespaces: "all" },
     notes: [
       /^May not watch services of the whole cluster/,
-      /^May not read endpointslices in namespace "default": using pods instead$/,
       /^May read neither endpointslices nor pods in namespace "default": left out$/,
     ],
+  },
+  {
+    title: "all namespaces with services of the whole cluster, endpointslices in some",
+    rules: [rule(["services", "namespaces"]), rule(["endpointslices"], [NS])],
+    scope: { namespaces: "all" },
+    notes: [
+      /^May not watch endpointslices of the whole cluster: watching each namespace by itself$/,
+    ],
+  },
+  {
+    title: "all namespaces with services of the whole cluster, pods in some",
+    rules: [rule(["services", "namespaces"]), rule(["pods"], [NS])],
+    scope: { namespaces: "all" },
+    notes: [
+      /^May not watch endpointslices of the whole cluster: watching each namespace by itself$/,
+      /^May not read endpointslices in namespace "sample-project": using pods instead$/,
+    ],
+  },
+  {
+    title: "the same without the right to list namespaces: told to name them",
+    rules: [rule(["services"]), rule(["endpointslices"], [NS])],
+    scope: { namespaces: "all" },
+    refused: /^Cannot list endpointslices: forbidden .*; and pods neither: /,
+    hint: /^Name the namespaces with -n and -a /,
   },
   {
     title: "all namespaces without the right to list them: told to name them",
     rules: [rule(["services", "endpointslices"], [NS])],
     scope: { namespaces: "all" },
     refused: /^Cannot list services: forbidden/,
+    hint: /^Name the namespaces with -n and -a /,
   },
 ];
 
 Deno.test("least rights: a fallback or a clear message for each right that is missing", async (t) => {
   await using cluster = await startCluster();
-  for (const { title, rules, scope, notes = [], refused } of RIGHTS) {
+  for (const { title, rules, scope, notes = [], refused, hint = /./ } of RIGHTS) {
     await t.step(title, async () => {
       await cluster.control.setRules({ user: "least-user", rules });
       const client = await open(cluster, "least");
@@ -257,7 +282,7 @@ Deno.test("least rights: a fallback or a clear message for each right that is mi
           assert.ok(error instanceof CzctlError);
           assert.match(error.message, refused);
           assert.equal(error.exitCode, 3);
-          assert.ok(error.hint);
+          assert.match(error.hint ?? "", hint);
           return;
         }
         const seen = await looking;
@@ -320,6 +345,24 @@ Deno.test("least rights: a workload is looked up with what may be read", async (
       'May not read deployments in namespace "sample-project": taken as it is',
     );
   });
+});
+
+Deno.test("what was not found is looked for in the same cluster", async () => {
+  await using cluster = await startCluster();
+  const client = await open(cluster, "token");
+  try {
+    const kubectl = `kubectl --kubeconfig ${cluster.kubeconfig} --context token`;
+    await assert.rejects(
+      client.lookupWorkload({ kind: "deployment", name: "none", namespace: NS }),
+      { hint: `See: ${kubectl} -n ${NS} get deployments` },
+    );
+    await assert.rejects(
+      client.lookupWorkload({ kind: "namespace", name: "none", namespace: "none" }),
+      { hint: `See: ${kubectl} get namespaces` },
+    );
+  } finally {
+    await client.close();
+  }
 });
 
 Deno.test("all namespaces: one created later is found, one deleted is forgotten", async () => {
