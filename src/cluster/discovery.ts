@@ -44,6 +44,8 @@ export interface Discovery {
    */
   readonly ready: Promise<void>;
   readonly services: ReadonlyMap<string, ClusterService>;
+  /** What holds at present and a user should know, in words; `onNote` tells what stays. */
+  readonly notes: readonly string[];
   close(): Promise<void>;
 }
 
@@ -65,7 +67,7 @@ const RETRY_MS = [5_000, 600_000] as const;
 /** Takes over a scope that may not be read; `resource` is what is missing. */
 type OnForbidden = (error: CzctlError, resource: "services" | "endpointslices") => void;
 
-type AnyLoop = Pick<WatchLoop<unknown>, "kick" | "close" | "clear" | "synced">;
+type AnyLoop = Pick<WatchLoop<unknown>, "kick" | "close" | "clear" | "synced" | "note">;
 
 /** Watches the Services of some namespaces and what is behind them. */
 export function discover(
@@ -125,6 +127,11 @@ class ServiceDiscovery implements Discovery {
 
   get services(): ReadonlyMap<string, ClusterService> {
     return this.#snapshot;
+  }
+
+  get notes(): readonly string[] {
+    return [...this.#loops.values()].flatMap((loops) => [...loops])
+      .flatMap(({ note }) => note === undefined ? [] : [note]);
   }
 
   async close(): Promise<void> {

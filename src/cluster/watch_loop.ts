@@ -3,7 +3,7 @@ import { CzctlError, messageOf } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
 import type { ObjectQuery, ResourceName } from "../model/objects.ts";
 import type { ApiClient, RawObject } from "./api_client.ts";
-import { ApiError } from "./api_errors.ts";
+import { ApiError, subjectText } from "./api_errors.ts";
 
 export interface WatchLoopOptions<T> {
   readonly api: ApiClient;
@@ -27,7 +27,7 @@ export interface WatchLoopOptions<T> {
   readonly random?: () => number;
 }
 
-type State = "listing" | "watching" | "backoff" | "closed";
+type State = "listing" | "watching" | "polling" | "backoff" | "closed";
 
 /** Waits between tries: doubling from the first to the last, in ms, each with jitter down to half. */
 const BACKOFF_MS = [250, 15_000] as const;
@@ -42,6 +42,15 @@ const GRACE_MS = 15_000;
 const SILENCE_MS = 75_000;
 /** Everything is listed anew this often, in ms, to repair what may have been missed. */
 const RESYNC_MS = 600_000;
+/**
+ * Where listing is allowed and watching is not, the next list comes this much
+ * later, in ms: well below the 10 s that a connection waits for a ready pod.
+ */
+const POLL_MS = 5_000;
+/** And so many times later than the list took, so that a big cluster is not listed all the time. */
+const POLL_SHARE = 10;
+/** Whether watching is allowed by now is asked this often meanwhile, in ms. */
+const WATCH_AGAIN_MS = 60_000;
 /** So many watches in a row that ended too soon are told as a problem. */
 const MANY = 5;
 /** A watch that ended sooner than this counts as a failure: no busy loop against a broken proxy. */
@@ -50,8 +59,9 @@ const SHORT_MS = 1_000;
 /**
  * Keeps a picture of one collection: lists, watches from there, resumes from
  * the last event or bookmark, and starts over when the server has forgotten
- * that point. Never ends by itself and never stays silent: every wait has a
- * deadline, and what is wrong is told through `onProblem`.
+ * that point. Where watching is forbidden it lists again and again. Never ends
+ * by itself and never stays silent: every wait has a deadline, and what is
+ * wrong is told through `onProblem`.
  */
 export class WatchLoop<T> {
   readonly #options: WatchLoopOptions<T>;
@@ -64,6 +74,10 @@ export class WatchLoop<T> {
   /** Whose version that is: a cluster made anew counts from the beginning. */
   #server = "";
   #listedAt = -Infinity;
+  /** How long that took, in ms. */
+  #listMs = 0;
+  /** When watching was forbidden last; undefined when it was not. */
+  #unwatchedAt: number | undefined;
   /** Tries in a row that ended too soon; decides the next wait. */
   #failures = 0;
   /** Tries in a row that were not even answered. */
@@ -81,6 +95,18 @@ export class WatchLoop<T> {
 
   get size(): number {
     return this.#items.size;
+  }
+
+  /** What a user should know of how it follows, in words. */
+  get note(): string | undefined {
+    if (this.#unwatchedAt === undefined) return undefined;
+    const { resource, namespace } = this.#options;
+    const subject = subjectText({ verb: "watch", resource, ...(namespace && { namespace }) });
+    return `May not watch ${subject}: listed every ${Math.round(this.#pollMs / 1000)} s instead`;
+  }
+
+  get #pollMs(): number {
+    return Math.max(POLL_MS, this.#listMs * POLL_SHARE);
   }
 
   values(): T[] {
@@ -121,17 +147,48 @@ export class WatchLoop<T> {
           await this.#list(signal);
           if (this.#failures > 0) this.#options.onProblem?.(undefined);
         }
-        this.#state = "watching";
-        await this.#watch(signal);
+        if (this.#mayWatch()) {
+          this.#state = "watching";
+          await this.#watch(signal);
+        } else {
+          await this.#poll(signal);
+          continue;
+        }
         if (clock.monotonic() - started >= SHORT_MS) continue;
       } catch (error) {
         if (this.#closing.signal.aborted) break;
         if (this.#interrupt.signal.aborted) continue;
+        if (this.#state === "watching" && error instanceof ApiError && error.status === 403) {
+          this.#unwatchable();
+          continue;
+        }
         if (!this.#judge(error)) break;
       }
       await this.#pause(signal);
     }
     this.#state = "closed";
+  }
+
+  #mayWatch(): boolean {
+    const at = this.#unwatchedAt;
+    return at === undefined || this.#options.clock.monotonic() - at >= WATCH_AGAIN_MS;
+  }
+
+  /** A list shows what has been missed, and whether that is forbidden by now as well. */
+  #unwatchable(): void {
+    const { clock, log, resource } = this.#options;
+    const now = clock.monotonic();
+    if (this.#unwatchedAt === undefined) log.info("may not watch, listing instead", { resource });
+    this.#unwatchedAt = now;
+    if (now - this.#listedAt >= POLL_MS) this.#version = "";
+  }
+
+  /** Waits for the next list; all is well meanwhile. */
+  async #poll(signal: AbortSignal): Promise<void> {
+    this.#state = "polling";
+    this.#version = "";
+    this.#healthy();
+    await this.#options.clock.sleep(this.#pollMs, signal);
   }
 
   /** False: the loop ends. */
@@ -189,7 +246,8 @@ export class WatchLoop<T> {
   }
 
   async #list(signal: AbortSignal): Promise<void> {
-    const { api, resource, namespace, query, pick } = this.#options;
+    const { api, resource, namespace, query, pick, clock } = this.#options;
+    const started = clock.monotonic();
     const listed = await api.list(resource, namespace, query, (object) => ({
       key: keyOf(object),
       version: String(object.metadata?.resourceVersion ?? ""),
@@ -203,7 +261,8 @@ export class WatchLoop<T> {
     for (const key of gone) this.#delete(key);
     this.#version = listed.resourceVersion;
     this.#server = listed.server;
-    this.#listedAt = this.#options.clock.monotonic();
+    this.#listedAt = clock.monotonic();
+    this.#listMs = this.#listedAt - started;
     this.synced = true;
     this.#misses = 0;
     this.#options.onSynced?.();
@@ -227,6 +286,7 @@ export class WatchLoop<T> {
         signal: AbortSignal.any([signal, silent.signal]),
         onBytes: () => {
           this.#misses = 0;
+          this.#unwatchedAt = undefined;
           cancelSilence();
           cancelSilence = clock.after(SILENCE_MS, giveUp);
           // Well again once it has stood for a moment; the first bytes alone

@@ -338,6 +338,7 @@ export class Session {
       notes: [
         ...lost.map(lostText),
         ...this.#notes,
+        ...(this.#discovery?.notes ?? []),
         ...leftOutNotes(this.#forwarder?.leftOut ?? []),
         ...(this.#environment?.notes ?? []),
       ],

@@ -397,3 +397,70 @@ Deno.test("a burst of changes is told a few times, not once each", async () => {
     await api.close();
   }
 });
+
+Deno.test("where watching is forbidden the list is asked again and again, until it is allowed", async () => {
+  const api = await TestApi.start();
+  let forbidden = ["watch"];
+  api.intercept = ({ path, query }, response) => {
+    const verb = query.get("watch") === "true" ? "watch" : "list";
+    return path === SERVICES && forbidden.includes(verb) &&
+      api.refuse(response, 403, `cannot ${verb} services`, "Forbidden");
+  };
+  api.seed(SERVICES, service("a"));
+  api.collections.set(SLICES, new Map());
+  const clock = new FakeClock();
+  const cluster = await api.open({ clock });
+  const health: boolean[] = [];
+  try {
+    const discovery = cluster.discover({ namespaces: ["sample-project"] }, {
+      onChange() {},
+      onHealth: ({ reachable }) => health.push(reachable),
+    });
+    await discovery.ready;
+    const note = 'May not watch services in namespace "sample-project": listed every 5 s instead';
+    await until("the note", () => discovery.notes[0] === note);
+    assert.equal(count(api, SERVICES, true), 1);
+
+    api.change(SERVICES, "ADDED", service("b"));
+    clock.advance(5_000);
+    await until("what a list shows", () => {
+      clock.advance(50);
+      return discovery.services.size === 2;
+    });
+    assert.deepEqual(health, [true]);
+    // A connection that may be dead: not only the watches are opened anew.
+    const lists = count(api, SERVICES, false);
+    await cluster.reconnect();
+    await until("a list at once", () => count(api, SERVICES, false) === lists + 1);
+
+    // Whether watching is allowed by now is asked, but not every time.
+    await until("more lists", () => {
+      clock.advance(250);
+      return count(api, SERVICES, false) >= lists + 8;
+    });
+    assert.equal(count(api, SERVICES, true), 1);
+
+    // Without the right to list either, the cluster is not followed at all.
+    forbidden = ["list", "watch"];
+    await until("the missing right", () => {
+      clock.advance(500);
+      return health.at(-1) === false;
+    });
+    forbidden = [];
+    await until("the watch", () => {
+      clock.advance(1_000);
+      return api.watches.get(SERVICES)?.size === 1;
+    });
+    await until("nothing to tell", () => discovery.notes.length === 0);
+    clock.advance(2_000);
+    assert.equal(health.at(-1), true);
+    api.change(SERVICES, "DELETED", service("a"));
+    await until("what a watch tells", () => {
+      clock.advance(100);
+      return discovery.services.size === 1;
+    });
+  } finally {
+    await cluster.close();
+    await api.close();
+  }
+});

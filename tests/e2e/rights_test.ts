@@ -27,6 +27,8 @@ function documented(kind: Role["kind"], name: string): Rule[] {
   }));
 }
 
+const WEB_PORTS = [{ name: "http", port: 80, targetPort: "http" }];
+
 function web(namespace: string) {
   return [
     deployment(namespace, "web", {
@@ -34,7 +36,7 @@ function web(namespace: string) {
       ports: { http: 8080 },
       env: [{ name: "GREETING", value: "hello" }],
     }),
-    service(namespace, "web", "web", [{ name: "http", port: 80, targetPort: "http" }]),
+    service(namespace, "web", "web", WEB_PORTS),
   ];
 }
 
@@ -73,7 +75,7 @@ e2e("the documented Role is enough, and each missing right has its message", asy
   const refused = async (args: string[], ...patterns: RegExp[]) => {
     const output = await czctl("teleport", ...args);
     assert.equal(output.code, 3, output.stdout + output.stderr);
-    for (const pattern of [...patterns, /docs\/rbac\.md|--all-namespaces/]) {
+    for (const pattern of [...patterns, /^ {2}kubectl -n \w+ create role|--all-namespaces/m]) {
       assert.match(output.stderr, pattern);
     }
     assert.deepEqual(await box.hosts(), scene.hostsBefore);
@@ -81,23 +83,48 @@ e2e("the documented Role is enough, and each missing right has its message", asy
   await rules(without("services"));
   await refused(
     ["ns", "shop"],
-    /Cannot list services in namespace "shop": forbidden/,
-    /can-i list/,
+    /user "developer" may not list services in namespace "shop"/,
+    /^ {2}kubectl -n shop create role czctl-services --verb=list,watch --resource=services$/m,
+    /^ {2}kubectl -n shop create rolebinding czctl-services .* --user=developer$/m,
   );
   await rules(without("endpointslices"));
-  await refused(["ns", "shop"], /Cannot list endpointslices .*; and pods neither: .*list pods/);
+  await refused(["ns", "shop"], /user "developer" may not list endpointslices in namespace "shop"/);
+  await rules([]);
+  await refused(
+    ["ns", "shop"],
+    /may not list services, list endpointslices and create pods\/portforward in namespace "shop"/,
+    /create role czctl --verb=list,watch --resource=services,endpointslices\.discovery\.k8s\.io$/m,
+    /create role czctl-portforward --verb=create --resource=pods\/portforward$/m,
+  );
   await rules(without("pods/portforward"));
   await refused(
     ["ns", "shop"],
     /user "developer" may not create pods\/portforward/,
-    /can-i create/,
+    /create role czctl-portforward/,
   );
   // From Kubernetes 1.35 on.
   await rules(READER);
   await refused(["ns", "shop"], /user "developer" may not create pods\/portforward/);
   await rules(role);
   await refused(["ns", "shop", "--all-namespaces"], /Name the namespaces with -n and -a/);
-  await refused(["ns", "shop", "-a", "tools"], /Cannot list services in namespace "tools"/);
+  await refused(
+    ["ns", "shop", "-a", "tools"],
+    /may not list services, list endpointslices and create pods\/portforward in namespace "tools"/,
+  );
+
+  // Port-forwards to named pods only: an access review without a name says no to that.
+  await done("teleport", "ns", "shop");
+  const pod = (await get(box, "http://web.shop/")).replace(/^Hello from (\S+)[^]*$/, "$1");
+  await close();
+  await rules(
+    role.map((rule) =>
+      rule.resources.includes("pods/portforward") ? { ...rule, resourceNames: [pod] } : rule
+    ),
+  );
+  const named = await done("teleport", "ns", "shop");
+  assert.ok((named.stdout + named.stderr).includes(`allowed to pods of these names only: ${pod}`));
+  assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
+  await close();
 
   // Pods stand in for EndpointSlices, named target ports included.
   await rules([...without("endpointslices"), { ...pods, namespaces: ["shop"] }]);
@@ -111,17 +138,23 @@ e2e("the documented Role is enough, and each missing right has its message", asy
   await untilAnswer(box, "http://web.shop/", /^Hello from web-/);
   await close();
 
-  // List without watch: what was listed, and status says what is missing.
+  // List without watch: listed again and again, and a note says why.
   await rules(role.map((rule) => ({
     ...rule,
-    verbs: rule.resources.includes("services") ? ["list"] : rule.verbs,
+    verbs: rule.verbs.filter((verb) => verb !== "watch"),
   })));
   await done("teleport", "ns", "shop");
   assert.match(await get(box, "http://web.shop/"), /^Hello from web-/);
-  await until("status names the missing right", async () => {
-    const { cluster } = (await status(scene)).sessions[0]!;
-    return /Cannot watch services/.test(cluster.reason ?? "");
+  await until("a note names the missing right", async () => {
+    const { notes, cluster } = (await sessions(scene))[0]!;
+    assert.ok(cluster.reachable);
+    return ["services", "endpointslices"].every((what) =>
+      notes.includes(`May not watch ${what} in namespace "shop": listed every 5 s instead`)
+    );
   });
+  await cluster.control.apply({ objects: [service("shop", "later", "web", WEB_PORTS)] });
+  await untilAnswer(box, "http://later.shop/", /^Hello from web-/, 20_000);
+  await cluster.control.remove({ resource: "services", namespace: "shop", name: "later" });
   await close();
 
   // Taken away and given back while a session is open.
