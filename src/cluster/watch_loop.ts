@@ -51,6 +51,11 @@ const POLL_MS = 5_000;
 const POLL_SHARE = 10;
 /** Whether watching is allowed by now is asked this often meanwhile, in ms. */
 const WATCH_AGAIN_MS = 60_000;
+/**
+ * Where it has been allowed before, after the next list already, so many times:
+ * an API server that starts refuses everybody until it has read its roles.
+ */
+const SOON_AGAIN = 6;
 /** So many watches in a row that ended too soon are told as a problem. */
 const MANY = 5;
 /** A watch that ended sooner than this counts as a failure: no busy loop against a broken proxy. */
@@ -78,6 +83,11 @@ export class WatchLoop<T> {
   #listMs = 0;
   /** When watching was forbidden last; undefined when it was not. */
   #unwatchedAt: number | undefined;
+  /** So many times in a row; and whether it ever was allowed. */
+  #unwatched = 0;
+  #hasWatched = false;
+  /** The last try that failed was answered. */
+  #answered = false;
   /** Tries in a row that ended too soon; decides the next wait. */
   #failures = 0;
   /** Tries in a row that were not even answered. */
@@ -171,7 +181,9 @@ export class WatchLoop<T> {
 
   #mayWatch(): boolean {
     const at = this.#unwatchedAt;
-    return at === undefined || this.#options.clock.monotonic() - at >= WATCH_AGAIN_MS;
+    if (at === undefined) return true;
+    const soon = this.#hasWatched && this.#unwatched <= SOON_AGAIN;
+    return this.#options.clock.monotonic() - at >= (soon ? POLL_MS : WATCH_AGAIN_MS);
   }
 
   /** A list shows what has been missed, and whether that is forbidden by now as well. */
@@ -180,6 +192,7 @@ export class WatchLoop<T> {
     const now = clock.monotonic();
     if (this.#unwatchedAt === undefined) log.info("may not watch, listing instead", { resource });
     this.#unwatchedAt = now;
+    this.#unwatched++;
     if (now - this.#listedAt >= POLL_MS) this.#version = "";
   }
 
@@ -213,6 +226,10 @@ export class WatchLoop<T> {
       if (this.#options.onDenied?.(error)) return false;
     }
     log.debug("watch failed", { resource, problem: error.message });
+    // It is there again: what it does not know yet it may know in a moment.
+    const answered = error instanceof ApiError;
+    if (answered && !this.#answered) this.#failures = 0;
+    this.#answered = answered;
     this.#retryAfter = error instanceof ApiError ? error.retryAfterMs : undefined;
     // A cut is ordinary (a load balancer's limit, a server restarting): it is
     // told when the next try fails as well, or when there is no end of cuts.
@@ -287,6 +304,9 @@ export class WatchLoop<T> {
         onBytes: () => {
           this.#misses = 0;
           this.#unwatchedAt = undefined;
+          this.#unwatched = 0;
+          this.#hasWatched = true;
+          this.#answered = false;
           cancelSilence();
           cancelSilence = clock.after(SILENCE_MS, giveUp);
           // Well again once it has stood for a moment; the first bytes alone

@@ -398,6 +398,44 @@ Deno.test("a burst of changes is told a few times, not once each", async () => {
   }
 });
 
+/** As an API server does that starts, until it has read its roles: about a second, seen on 1.36.2. */
+Deno.test("rights that are missing for a moment cost seconds, however long the server was away", async () => {
+  const api = await TestApi.start();
+  let refuses = false;
+  api.intercept = ({ path }, response) =>
+    path === SERVICES && refuses && api.refuse(response, 403, "cannot list services", "Forbidden");
+  api.seed(SERVICES, service("a"));
+  api.collections.set(SLICES, new Map());
+  const clock = new FakeClock();
+  const cluster = await api.open({ clock });
+  const health: boolean[] = [];
+  try {
+    const discovery = cluster.discover({ namespaces: ["sample-project"] }, {
+      onChange() {},
+      onHealth: ({ reachable }) => health.push(reachable),
+    });
+    await discovery.ready;
+    await until("the watch", () => api.watches.get(SERVICES)?.size === 1);
+    // Refused where it watches: after the next list it tries again.
+    refuses = true;
+    for (const watch of [...api.watches.get(SERVICES)!]) watch.destroy();
+    await until("the refusal", () => {
+      clock.advance(50);
+      return health.at(-1) === false;
+    });
+    refuses = false;
+    const from = clock.monotonic();
+    await until("the watch again", () => {
+      clock.advance(100);
+      return api.watches.get(SERVICES)?.size === 1;
+    });
+    assert.ok(clock.monotonic() - from < 12_000, `${clock.monotonic() - from}`);
+  } finally {
+    await cluster.close();
+    await api.close();
+  }
+});
+
 Deno.test("where watching is forbidden the list is asked again and again, until it is allowed", async () => {
   const api = await TestApi.start();
   let forbidden = ["watch"];
