@@ -22,7 +22,10 @@ export interface DiscoveryListener {
   /** The whole picture, first once it is complete and then after every change (coalesced). Keys: `serviceKey`. */
   onChange(services: ReadonlyMap<string, ClusterService>): void;
   /** Called when it changes. */
-  onHealth?(health: { readonly reachable: boolean; readonly reason?: string }): void;
+  /** `hint`: what the user has to do; absent where it heals by itself. */
+  onHealth?(
+    health: { readonly reachable: boolean; readonly reason?: string; readonly hint?: string },
+  ): void;
   /** No EndpointSlice (or no Pod, where those are watched) names this pod any more. */
   onPodGone?(uid: string): void;
   /** One names a pod that none named before: a new one, or one that is back after a selector's edit. */
@@ -419,9 +422,13 @@ class ServiceDiscovery implements Discovery {
     const text = problem ? problem.message : "ok";
     if (text === this.#health) return;
     this.#health = text;
-    this.#listener.onHealth?.(
-      problem ? { reachable: false, reason: problem.message } : { reachable: true },
-    );
+    if (problem === undefined) return this.#listener.onHealth?.({ reachable: true });
+    const { message, code, hint } = problem;
+    this.#listener.onHealth?.({
+      reachable: false,
+      reason: message,
+      ...(code === "denied" && hint !== undefined ? { hint } : {}),
+    });
   }
 
   #note(text: string): void {

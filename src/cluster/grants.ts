@@ -82,7 +82,9 @@ function withGroup(resource: ResourceName): string {
 function commands(role: Role, namespace: string | undefined, user: string | undefined): string[] {
   // Whoever names users could else begin a line of his own.
   const whom = user === undefined || /\p{C}/u.test(user) ? "USER" : shellWord(user);
-  const create = namespace === undefined ? "kubectl create" : `kubectl -n ${namespace} create`;
+  const create = namespace === undefined
+    ? "kubectl create"
+    : `kubectl -n ${shellWord(namespace)} create`;
   const kind = namespace === undefined ? "clusterrole" : "role";
   return [
     `${create} ${kind} ${role.name} --verb=${role.verbs} --resource=${role.resources.join(",")}`,

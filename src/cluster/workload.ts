@@ -1,3 +1,4 @@
+import { shellWord } from "../model/shell_word.ts";
 import type { WorkloadKind } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
 import type { KubeObject } from "../model/objects.ts";
@@ -76,7 +77,7 @@ function notFound(api: ApiClient, query: WorkloadQuery, names: readonly string[]
   return new CzctlError(
     "not_found",
     `${kindTitle(kind)} "${name}" not found in namespace "${namespace}"${didYouMean(name, names)}`,
-    { hint: `See: ${api.label.kubectl} -n ${namespace} get ${resourceOfKind(kind)}` },
+    { hint: `See: ${api.label.kubectl} -n ${shellWord(namespace)} get ${resourceOfKind(kind)}` },
   );
 }
 

@@ -1,3 +1,4 @@
+import { shellWord } from "../model/shell_word.ts";
 import { CzctlError } from "../model/errors.ts";
 import type { WorkloadKind, WorkloadRef } from "../model/control.ts";
 import type { ObjectQuery, ObjectSource, ResourceName } from "../model/objects.ts";
@@ -170,7 +171,7 @@ function missing(workload: WorkloadRef, { kubectl }: ObjectSource): CzctlError {
   return new CzctlError(
     "not_found",
     `Cannot find ${workload.kind} "${workload.name}" in namespace "${workload.namespace}"`,
-    { hint: `See: ${kubectl} get ${workload.kind} -n ${workload.namespace}` },
+    { hint: `See: ${kubectl} get ${workload.kind} -n ${shellWord(workload.namespace)}` },
   );
 }
 

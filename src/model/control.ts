@@ -137,6 +137,8 @@ export interface ReachabilityInfo {
   /** RFC 3339; when it was last known to be reachable. */
   readonly since?: string;
   readonly reason?: string;
+  /** What the user has to do; absent where it heals by itself. */
+  readonly hint?: string;
 }
 
 export interface EnvFileInfo {

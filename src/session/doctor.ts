@@ -171,9 +171,10 @@ function checkSvc({ status, alive }: Look): Mendable[] {
         subject: `session ${session.id}`,
         state: "problem",
         text: `Its cluster is unreachable: ${session.cluster.reason ?? "no answer"}`,
-        mend: `It heals by itself once the cluster answers; see ${
-          session.kubectl ?? "kubectl"
-        } get services`,
+        mend: session.cluster.hint ??
+          `It heals by itself once the cluster answers; see ${
+            session.kubectl ?? "kubectl"
+          } get services`,
       },
     });
   }

@@ -33,12 +33,13 @@ export class Reachability {
   }
 
   /** Takes what discovery says; each change is logged once. */
-  note({ reachable, reason }: { reachable: boolean; reason?: string }): void {
+  note({ reachable, reason, hint }: Omit<ReachabilityInfo, "since">): void {
     const before = this.#info;
     if (reachable === before.reachable && reason === before.reason) return;
     this.#info = {
       reachable,
       ...(reason === undefined ? {} : { reason }),
+      ...(hint === undefined ? {} : { hint }),
       since: reachable === before.reachable && before.since !== undefined
         ? before.since
         : new Date(this.#clock.now()).toISOString(),

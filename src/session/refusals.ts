@@ -1,3 +1,4 @@
+import { shellWord } from "../model/shell_word.ts";
 /** Why a session cannot be opened, once the cluster's services are known: one clear error each. */
 import type { ServiceInfo } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
@@ -26,7 +27,7 @@ export function refuseNoServices(
   const which = selector === undefined ? "" : ` that fit -l ${JSON.stringify(selector)}`;
   const labels = selector === undefined ? "" : " --show-labels";
   throw new CzctlError("failed", `Cannot teleport: ${where} has no services${which}`, {
-    hint: `Look with: ${kubectl} get services -n ${namespace}${labels}`,
+    hint: `Look with: ${kubectl} get services -n ${shellWord(namespace)}${labels}`,
   });
 }
 
@@ -69,7 +70,7 @@ export function refuseNothingTunnelled(
     : `no service of ${where} can be tunnelled (${reasons.join("; ")})`;
   throw new CzctlError("failed", `Cannot teleport: ${what}`, {
     hint: `Look with: ${kubectl} get services ${
-      namespace === undefined ? "-A" : `-n ${namespace}`
+      namespace === undefined ? "-A" : `-n ${shellWord(namespace)}`
     }`,
   });
 }

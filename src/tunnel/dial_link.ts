@@ -1,3 +1,4 @@
+import { shellWord } from "../model/shell_word.ts";
 import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
 import type { Clock } from "../model/clock.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
@@ -405,7 +406,9 @@ function denied(
   return new Forbidden(
     kind,
     `Cannot forward to ${name}: not allowed to ${needed} ${where}`,
-    `Ask for the verb "${needed}" on pods/portforward; check with: ${kubectl} auth can-i ${needed} pods/${pod.name} --subresource=portforward -n ${pod.namespace}`,
+    `Ask for the verb "${needed}" on pods/portforward; check with: ${kubectl} auth can-i ${needed} ${
+      shellWord(`pods/${pod.name}`)
+    } --subresource=portforward -n ${shellWord(pod.namespace)}`,
   );
 }
 

@@ -1,3 +1,4 @@
+import { shellWord } from "../model/shell_word.ts";
 import type { Clock } from "../model/clock.ts";
 import type { ConnectionFailure } from "../model/control.ts";
 import type { ServiceEndpoint } from "../model/service.ts";
@@ -37,7 +38,7 @@ export class Failures {
 
   /** There was no pod to try. */
   addNoPod(missing: MissingPort | undefined): void {
-    const kubectl = `${this.kubectl} -n ${this.namespace}`;
+    const kubectl = `${this.kubectl} -n ${shellWord(this.namespace)}`;
     if (missing === undefined) {
       this.#add("No pod was ready in time", `${kubectl} get pods`);
     } else if (missing.targetName !== undefined) {
@@ -89,8 +90,9 @@ function told(
   if (error.fault === "refused" && /refused/i.test(error.message)) {
     return {
       reason: `Pod "${name}" refuses connections to its port ${pod.port}`,
-      hint:
-        `Does a program listen there, and is it the Service's targetPort? ${kubectl} -n ${podNamespace} logs ${podName}`,
+      hint: `Does a program listen there, and is it the Service's targetPort? ${kubectl} -n ${
+        shellWord(podNamespace)
+      } logs ${shellWord(podName)}`,
     };
   }
   const who = error.message.includes(`"${name}"`) ? "" : `Pod "${name}": `;

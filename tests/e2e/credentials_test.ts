@@ -105,6 +105,12 @@ e2e(
       const { cluster } = (await status(scene)).sessions[0]!;
       return !cluster.reachable && /it must be able to ask you/.test(cluster.reason ?? "");
     }, 30_000);
+    // It does not heal by itself.
+    const { stdout } = await box.czctl(["doctor", "--kubeconfig", kubeconfig]);
+    assert.match(
+      stdout,
+      /unreachable: .*must be able to ask you.*\n +mend: Run: czctl teleport again/,
+    );
     assert.match((await inTerminal("first")).stdout, /it ended with code 4/);
     const again = await inTerminal("second");
     assert.equal(again.code, 0, again.stdout);

@@ -70,8 +70,12 @@ Deno.test("A Service's port that is renamed, leads elsewhere or becomes sticky k
     assert.deepEqual(new Set(ports.slice(2)).size, 1, `sticky: ${ports}`);
     assert.deepEqual(bound.portInfos().map(({ name }) => name), ["web"]);
     assert.equal(bound.portInfos()[0]!.connections, 5);
-    // A port of another number is another port: this one goes.
+    // A port of another number is another port: this one goes, and what is connected stays.
     await bound.follow(planned(freePort(), "web"));
+    await assert.rejects(Client.connect(number));
+    await early.write("even now\n");
+    assert.equal(await early.line(), "even now");
+    await engine.close();
     await early.over();
   } finally {
     for (const client of clients) client.close();

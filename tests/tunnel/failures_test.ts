@@ -1,5 +1,8 @@
 /** What a listener tells of connections that came to nothing. */
 import assert from "node:assert/strict";
+import { systemClock } from "../../src/platform/clock.ts";
+import { TunnelError } from "../../src/tunnel/errors.ts";
+import { Failures } from "../../src/tunnel/failures.ts";
 import type { ListenerEdit } from "../../src/tunnel/listener.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { echo, failing, named, REFUSED, RESET } from "./peer.ts";
@@ -136,4 +139,11 @@ Deno.test("What a program breaks off, and an end without an answer, is no failur
     await until(() => listener.stats.lastFailure === undefined, "it went well");
     assert.equal(listener.stats.failed, 1);
   });
+});
+
+Deno.test("A pod's name is a word of the command, whatever the cluster calls it", () => {
+  const failures = new Failures(systemClock, "a b", "kubectl");
+  const odd = endpoint("x; y", { podNamespace: "a b" });
+  failures.add(new TunnelError("refused", "refused"), { endpoint: odd, port: 80 });
+  assert.match(failures.last!.hint!, /kubectl -n 'a b' logs 'x; y'$/);
 });
