@@ -1,7 +1,7 @@
-import { shellWord } from "../model/shell_word.ts";
 import type { WorkloadKind } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
 import type { KubeObject } from "../model/objects.ts";
+import { shellWord } from "../model/shell_word.ts";
 import type { ApiClient, RawObject } from "./api_client.ts";
 import { ApiError } from "./api_errors.ts";
 import { didYouMean } from "./near_match.ts";

@@ -1,7 +1,7 @@
-import { shellWord } from "../model/shell_word.ts";
 import { CzctlError } from "../model/errors.ts";
 import type { WorkloadKind, WorkloadRef } from "../model/control.ts";
 import type { ObjectQuery, ObjectSource, ResourceName } from "../model/objects.ts";
+import { shellWord } from "../model/shell_word.ts";
 import {
   type Container,
   type Controller,

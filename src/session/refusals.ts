@@ -1,8 +1,8 @@
-import { shellWord } from "../model/shell_word.ts";
 /** Why a session cannot be opened, once the cluster's services are known: one clear error each. */
 import type { ServiceInfo } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
 import type { ClusterService } from "../model/service.ts";
+import { shellWord } from "../model/shell_word.ts";
 import type { Claims } from "./claims.ts";
 import { type PlanOptions, planSession } from "./plan.ts";
 

@@ -1,8 +1,8 @@
-import { shellWord } from "../model/shell_word.ts";
 import type { ApiTarget, ApiTargetSource } from "../model/api_target.ts";
 import type { Clock } from "../model/clock.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import type { Logger } from "../model/log.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { requestHead } from "../platform/http_wire.ts";
 import { type ByteConn, writeAll } from "../platform/net.ts";
 import { hostPort } from "../platform/tcp.ts";

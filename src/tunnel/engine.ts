@@ -129,7 +129,7 @@ export class TunnelEngine {
 
   /** The watch says this pod is gone: its links take no new streams. */
   retirePod(podUid: string): void {
-    this.#host.pool.retire(podUid, this.#hasEnded(podUid));
+    this.#host.pool.retire(podUid, () => this.#hasEnded(podUid));
     for (const service of this.#leaving.keys()) this.podLeaves(service, podUid, false);
   }
 
@@ -179,10 +179,10 @@ export class TunnelEngine {
   }
 
   /** Closes every listener, connection and link. */
-  async close(options: { drainMs?: number } = {}): Promise<void> {
+  async close(): Promise<void> {
     this.#closed = true;
     this.#cancelDrop?.();
-    await Promise.all([...this.#listeners].map((listener) => listener.close(options)));
+    await Promise.all([...this.#listeners].map((listener) => listener.close()));
     this.#host.pool.close();
   }
 

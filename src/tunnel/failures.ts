@@ -1,7 +1,7 @@
-import { shellWord } from "../model/shell_word.ts";
 import type { Clock } from "../model/clock.ts";
 import type { ConnectionFailure } from "../model/control.ts";
 import type { ServiceEndpoint } from "../model/service.ts";
+import { shellWord } from "../model/shell_word.ts";
 import type { TunnelError } from "./errors.ts";
 
 /** Longest reason that is kept, in characters: it may be a cluster's text. */

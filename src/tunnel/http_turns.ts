@@ -9,7 +9,7 @@ const CONNECT = new TextEncoder().encode("CONNECT ");
 /**
  * Tells where in what a program sends a new HTTP/1 request begins and nothing
  * else is under way, so that it may as well go to another pod. Costs a look at
- * the first line, no more. When in doubt, and for good: for any other protocol,
+ * the request's head, no more. When in doubt, and for good: for any other protocol,
  * for CONNECT, and once a program has sent a request before the last was answered.
  */
 export class HttpTurns {

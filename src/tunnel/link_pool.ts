@@ -134,13 +134,16 @@ export class LinkPool {
 
   /**
    * No new streams to this pod; its links close when their last streams end.
-   * `died`: its programs have ended, so that nothing more can come from them.
+   * `hasEnded`, asked only where there are links: its programs have ended, so
+   * that nothing more can come from them.
    */
-  retire(uid: string, died: boolean): void {
+  retire(uid: string, hasEnded: () => boolean): void {
     this.#gone.add(uid);
     if (this.#gone.size > MAX_GONE) this.#gone.delete(this.#gone.values().next().value!);
-    this.drop(uid, "its pod is gone");
-    if (died) { for (const link of [...this.#pods.get(uid)?.links ?? []]) link.podDied(); }
+    const links = [...this.#pods.get(uid)?.links ?? []];
+    if (links.length === 0) return;
+    if (hasEnded()) { for (const link of links) link.podDied(); }
+    else this.drop(uid, "its pod is gone");
   }
 
   /** The watch names this pod (again): it may be dialled. */

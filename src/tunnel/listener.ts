@@ -57,8 +57,8 @@ export interface TunnelListener {
   update(endpoints: readonly ServiceEndpoint[], edit?: ListenerEdit): void;
   /** Accepts no more and gives the port back; connections go on until they end, at the latest with the engine. */
   release(): Promise<void>;
-  /** Accepts no more; connections may go on for `drainMs` (default 0), then they are ended. */
-  close(options?: { drainMs?: number }): Promise<void>;
+  /** The same, and connections are ended. */
+  close(): Promise<void>;
 }
 
 /** What a listener needs of its engine. */
@@ -170,18 +170,8 @@ export class PodListener implements TunnelListener, ConnectionHost {
     this.#wake();
   }
 
-  async close(options: { drainMs?: number } = {}): Promise<void> {
+  async close(): Promise<void> {
     this.#stopAccepting();
-    const { drainMs = 0 } = options;
-    if (this.#connections.size > 0 && drainMs > 0) {
-      await new Promise<void>((resolve) => {
-        const cancel = this.clock.after(drainMs, resolve);
-        this.#drained = () => {
-          cancel();
-          resolve();
-        };
-      });
-    }
     for (const connection of [...this.#connections]) connection.abort("the tunnel was closed");
     this.#host.closed(this);
     await this.#accepting;

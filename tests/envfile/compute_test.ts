@@ -51,6 +51,12 @@ const resource = (name: string, resource: string, divisor?: string, containerNam
   },
 });
 
+const nodeReports = (objects: MemoryObjects) =>
+  objects.put("nodes", {
+    metadata: { name: "node-1" },
+    status: { allocatable: { cpu: "3920m", memory: "7Gi" } },
+  });
+
 const POD_FIELDS = [
   field("NAME", "metadata.name"),
   field("NODE", "spec.nodeName"),
@@ -454,11 +460,7 @@ const CASES: readonly Case[] = [
   {
     name: "a limit that is not set is what the node can give",
     from: "pkg/kubelet/kubelet_resources.go defaultPodLimitsForDownwardAPI",
-    prepare: (objects) =>
-      objects.put("nodes", {
-        metadata: { name: "node-1" },
-        status: { allocatable: { cpu: "3920m", memory: "7Gi" } },
-      }),
+    prepare: nodeReports,
     container: { env: [resource("CPU", "limits.cpu"), resource("MI", "limits.memory", "1Mi")] },
     variables: { CPU: "4", MI: "7168" },
   },
@@ -466,11 +468,7 @@ const CASES: readonly Case[] = [
     name: "a limit that is not set is the pod's own before the node's",
     from: "kubernetes/kubernetes#132605: defaultPodLimitsForDownwardAPI, PodLevelResources",
     pod: { resources: { limits: { cpu: "1500m" } } },
-    prepare: (objects) =>
-      objects.put("nodes", {
-        metadata: { name: "node-1" },
-        status: { allocatable: { cpu: "3920m", memory: "7Gi" } },
-      }),
+    prepare: nodeReports,
     container: {
       env: [resource("CPU", "limits.cpu", "1m"), resource("MI", "limits.memory", "1Mi")],
     },
@@ -491,11 +489,7 @@ const CASES: readonly Case[] = [
   {
     name: "a limit that is not set and that the node does not report is 0",
     from: "MergeContainerResourceLimits: only what allocatable has; env of a pod of kubelet 1.36.2",
-    prepare: (objects) =>
-      objects.put("nodes", {
-        metadata: { name: "node-1" },
-        status: { allocatable: { cpu: "3920m", memory: "7Gi" } },
-      }),
+    prepare: nodeReports,
     container: { env: [resource("DISK", "limits.ephemeral-storage")] },
     variables: { DISK: "0" },
   },

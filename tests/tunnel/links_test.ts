@@ -349,18 +349,6 @@ Deno.test("A reset of the error stream is a reset, also without a text", async (
   });
 });
 
-Deno.test("TunnelListener.close lets connections finish, then ends them", async () => {
-  await withBed({ pods: { a: echo } }, async ({ connect, listener }) => {
-    const client = await connect();
-    await echoes(client, "x");
-    const closing = listener.close({ drainMs: 300 });
-    await echoes(client, "y");
-    await within(2000, closing, "the drain to end");
-    assert.equal(await client.over(), 0);
-    await assert.rejects(connect());
-  });
-});
-
 Deno.test("WebSocket channels dialled at once for two ports are not mixed up", async () => {
   const pod: Pod = async (stream) => {
     await stream.write(`${stream.port}\n`);
