@@ -365,7 +365,7 @@ export class Connection implements StreamEvents {
       this.#host.answered();
       this.#forgetEarly();
     }
-    this.#turns.down();
+    this.#turns.down(bytes);
     this.#tap?.down(bytes);
     this.#host.addDown(bytes.length);
     this.#down.push(bytes, lease, more);

@@ -291,25 +291,61 @@ Deno.test("A kept-alive connection that moves fares like a fresh one", async () 
   });
 });
 
-Deno.test("Anything but a whole new HTTP request stays with its pod", async () => {
-  const cases: Record<string, readonly string[]> = {
-    "another protocol": ["hello\n", "GET / HTTP/1.1\r\n\r\n"],
-    "a tunnel": ["CONNECT x:80 HTTP/1.1\r\n\r\n", GET],
-    "a request's body": [GET, "not a head\r\n\r\n"],
-    "requests sent ahead": [GET + GET, GET],
+/** Says the next of `answers` each time it gets something, and keeps what it got. */
+function scripted(answers: readonly string[], got: string[]): Pod {
+  return async (stream) => {
+    const left = [...answers];
+    for (let bytes = await stream.read(); bytes !== null; bytes = await stream.read()) {
+      got.push(new TextDecoder().decode(bytes));
+      const answer = left.shift();
+      if (answer !== undefined) await stream.write(answer);
+    }
   };
-  for (const [what, [first, second]] of Object.entries(cases)) {
+}
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+const POST = "POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody";
+const MAIL = `POST / HTTP/1.1\r\nContent-Length: ${GET.length}\r\n`;
+
+Deno.test("Anything but a whole new HTTP request stays with its pod", async () => {
+  /** What the program sends, what its pod answers to that, and what the program sends then. */
+  const cases: Record<string, readonly [first: string, answer: string, then: string]> = {
+    "another protocol": ["hello\n", OK, GET],
+    "a tunnel": ["CONNECT x:80 HTTP/1.1\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n", GET],
+    "another protocol from here on": [
+      "POST /attach HTTP/1.1\r\nUpgrade: tcp\r\n\r\n",
+      "HTTP/1.1 101 UPGRADED\r\nUpgrade: tcp\r\n\r\n",
+      GET,
+    ],
+    "a request's body": [GET, OK, "not a head\r\n\r\n"],
+    "a body that was asked for": [
+      `${MAIL}Expect: 100-continue\r\n\r\n`,
+      "HTTP/1.1 100 Continue\r\n\r\n",
+      GET,
+    ],
+    "a body that is answered already": [`${MAIL}\r\n`, OK, GET],
+    "requests sent ahead": [GET + GET, OK, GET],
+    "requests with bodies sent ahead": [`${POST}${POST}`, OK, GET],
+    "a request while an answer is still coming": [
+      GET,
+      "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok",
+      GET,
+    ],
+  };
+  for (const [what, [first, answer, then]] of Object.entries(cases)) {
+    const got: string[] = [];
     await withBed({
-      pods: { a: echo, b: named("b") },
+      pods: { a: scripted([answer, "more"], got), b: named("b") },
       endpoints: [endpoint("a")],
-    }, async ({ connect, listener }) => {
+    }, async ({ connect, listener, peer }) => {
       const client = await connect();
-      await client.write(first!);
-      await client.bytes(first!.length);
+      await client.write(first);
+      await client.bytes(answer.length);
       listener.update([endpoint("a", LEAVES), endpoint("b")]);
-      await client.write(second!);
-      const got = new TextDecoder().decode(await client.bytes(second!.length));
-      assert.equal(got, second, what);
+      await client.write(then);
+      assert.equal(new TextDecoder().decode(await client.bytes(4)), "more", what);
+      assert.deepEqual(got, [first, then], what);
+      assert.equal(peer.opened.b, undefined, what);
     });
   }
 });
