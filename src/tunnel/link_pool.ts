@@ -121,7 +121,8 @@ export class LinkPool {
       if (ready !== undefined) return ready;
       const doubtful = this.#doubtful(pod);
       if (doubtful !== undefined) {
-        if (!await doubtful.probe(PROBE_MS)) doubtful.close();
+        // Its connections may outlive that: a network takes a while to come back.
+        if (!await doubtful.probe(PROBE_MS)) doubtful.drain("it has not answered");
         continue;
       }
       const crowded = this.#crowded(pod);

@@ -54,6 +54,31 @@ Deno.test("After the machine slept a link is asked before it is used", async () 
   });
 });
 
+Deno.test("A link that does not answer at once after sleep keeps its connections", async () => {
+  const clock = new ManualClock();
+  await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, engine, peer }) => {
+    const idle = await connect();
+    await echoes(idle, "x");
+    // The network takes a while to come back.
+    const [link] = peer.links;
+    link!.silent = true;
+    clock.slept += 600_000;
+    await clock.advance(1000);
+    const next = await connect();
+    await next.write("y\n");
+    await clock.advance(2500);
+    assert.equal(await next.line(), "y");
+    link!.silent = false;
+    await echoes(idle, "still there");
+    assert.equal(peer.accepted, 2);
+    // One that stays silent is ended as ever.
+    link!.silent = true;
+    await clock.advance(15_000);
+    assert.equal(await idle.over(), 0);
+    assert.equal(engine.stats().links, 1);
+  });
+});
+
 Deno.test("An unused link is closed after idleMs, and nothing is left", async () => {
   const clock = new ManualClock();
   await withBed(
