@@ -74,7 +74,8 @@ export class ChannelsLink implements Link {
   #unchoke: (() => void) | undefined;
   #payloadQueued = Number.POSITIVE_INFINITY;
   #cancelLinger: (() => void) | undefined;
-  #lingering = false;
+  /** When the program ended its output. */
+  #endedAt = Number.NEGATIVE_INFINITY;
   heardAt: number;
   /** When the pod last sent something, and when it ended. */
   #dataAt = Number.NEGATIVE_INFINITY;
@@ -133,7 +134,10 @@ export class ChannelsLink implements Link {
       },
       choke: (choked) => {
         this.#choked = choked;
-        if (!choked) this.#unchoke?.();
+        if (choked) return;
+        // What has not been read meanwhile was no silence of the pod's.
+        this.#dataAt = this.#options.clock.monotonic();
+        this.#unchoke?.();
       },
     };
   }
@@ -208,13 +212,18 @@ export class ChannelsLink implements Link {
    * the pod still sends is taken until it has been silent for LINGER_MS.
    */
   #end(): void {
-    this.#lingering = true;
+    this.#endedAt = this.#options.clock.monotonic();
     this.#linger();
   }
 
   #linger(): void {
-    this.#cancelLinger?.();
-    this.#cancelLinger = this.#options.clock.after(LINGER_MS, () => this.#finish(undefined));
+    const { clock } = this.#options;
+    // While the program's last bytes wait, or nothing is read, that proves nothing.
+    const silentMs = this.#choked || this.#writer.busy
+      ? 0
+      : clock.monotonic() - Math.max(this.#dataAt, this.#endedAt);
+    if (silentMs >= LINGER_MS) return this.#finish(undefined);
+    this.#cancelLinger = clock.after(LINGER_MS - silentMs, () => this.#linger());
   }
 
   async #readLoop(): Promise<void> {
@@ -274,7 +283,6 @@ export class ChannelsLink implements Link {
     if (bytes.length === 0) return;
     if (channel === DATA) {
       this.#dataAt = this.heardAt;
-      if (this.#lingering) this.#linger();
       this.#events?.data(bytes, this.#reading!, false);
     } else if (this.#errorText.length < MAX_ERROR_TEXT) {
       this.#errorText += new TextDecoder().decode(bytes);

@@ -285,6 +285,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     } else if (this.#choked.delete(stream)) {
       this.#chokedAt = this.now();
       if (this.#choked.size > 0) return;
+      // What has not been read meanwhile was no silence of the pod's.
+      if (this.#diedAt < this.#chokedAt) this.#diedAt = this.#chokedAt;
       this.#upstream.resumed(this.#chokedAt);
       this.#reader.pause(false);
     }

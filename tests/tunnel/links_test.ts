@@ -415,3 +415,27 @@ Deno.test("A held-up link does not keep back what came for others in the same re
     await until(() => engine.stats().streams === 1, "the flood is over");
   });
 });
+
+Deno.test("WebSocket channels cut nothing off that a program which has ended its output reads slowly", async () => {
+  const clock = new ManualClock();
+  const bytes = 20_000_000;
+  const pod: Pod = async (stream) => {
+    await stream.read();
+    const block = new Uint8Array(64 * 1024);
+    for (let left = bytes; left > 0; left -= block.length) {
+      await stream.write(block.subarray(0, Math.min(left, block.length)));
+    }
+    await stream.end();
+  };
+  await withBed(
+    { pods: { a: pod }, ways: ["channels"], engine: { clock } },
+    async ({ connect, engine }) => {
+      const client = await connect();
+      await client.write("all of it\n");
+      await client.end();
+      await atRest(() => engine.stats().bytesDown, 0, 200);
+      await clock.advance(20_000);
+      assert.equal(await client.over(), bytes);
+    },
+  );
+});
