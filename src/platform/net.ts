@@ -360,8 +360,14 @@ export function listenTcp(address: string, port: number): Acceptor {
           if (error instanceof Deno.errors.NotConnected) continue;
           throw error;
         }
-        // Answers are forwarded in the pieces they came in: no Nagle on top of that.
-        conn.setNoDelay(true);
+        try {
+          // Answers are forwarded in the pieces they came in: no Nagle on top of that.
+          conn.setNoDelay(true);
+        } catch {
+          // macOS sets nothing on a connection that has been reset already (setsockopt(2), EINVAL).
+          closeQuietly(conn);
+          continue;
+        }
         const { hostname } = conn.remoteAddr;
         return { ...fromDeno(conn), remoteAddress: hostname };
       }

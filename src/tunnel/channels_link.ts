@@ -112,7 +112,9 @@ export class ChannelsLink implements Link {
   open(_port: number, events: StreamEvents): LinkStream {
     this.#opened = true;
     this.#events = events;
-    void this.#readLoop();
+    // The caller hears of it as of any other end, after it has the stream in hand.
+    if (this.state === "closed") queueMicrotask(() => this.#lost("it was closed"));
+    else void this.#readLoop();
     return {
       link: this,
       ...this.#streamCalls(),

@@ -105,6 +105,8 @@ export class Connection implements StreamEvents {
   #over = false;
   #closed = false;
   #resume: (() => void) | undefined;
+  /** Lets go who waits for a write on a stream that is over. */
+  #left: (() => void) | undefined;
   #timers: (() => void)[] = [];
 
   constructor(local: AcceptedConn, host: ConnectionHost) {
@@ -164,7 +166,11 @@ export class Connection implements StreamEvents {
           }
           continue;
         }
-        if (this.#closed) return;
+        if (this.#closed) {
+          // One that carries a single connection is of no use to anybody else.
+          if (link.kind === "channels") link.close();
+          return;
+        }
       }
       return this.#attach(link, endpoint, port);
     }
@@ -272,6 +278,7 @@ export class Connection implements StreamEvents {
     const endpoint = this.#endpoint;
     this.#stream = undefined;
     this.#endpoint = undefined;
+    this.#left?.();
     if (endpoint !== undefined) this.#host.closed(this.#local.remoteAddress, endpoint.podUid);
   }
 
@@ -283,18 +290,20 @@ export class Connection implements StreamEvents {
     // While one buffer is being written the next is filled.
     let other: Uint8Array<ArrayBuffer> | undefined;
     let writing: Promise<void> | undefined;
+    let writingTo: LinkStream | undefined;
     try {
       for (;;) {
         const count = await this.#local.read(buffer.subarray(HEAD_ROOM));
         if (this.#closed) return;
         if (count === 0) break;
         const bytes = buffer.subarray(HEAD_ROOM, HEAD_ROOM + count);
-        if (this.#turns.up(bytes) && this.#mayMove()) {
-          this.#move();
-          // What is still being written belongs to the old link.
-          writing = other = undefined;
-        }
+        if (this.#turns.up(bytes) && this.#mayMove()) this.#move();
         const stream = this.#stream;
+        if (stream !== writingTo) {
+          // What is still being written belongs to the old link, and its memory to that.
+          writing = other = undefined;
+          writingTo = stream;
+        }
         this.#keepEarly(buffer, count);
         this.#tap?.up(bytes);
         this.#host.addUp(count);
@@ -306,9 +315,9 @@ export class Connection implements StreamEvents {
           this.#sentAny = true;
           const sent = stream.send(buffer, count);
           if (sent !== undefined) {
-            if (writing !== undefined) await writing;
+            if (writing !== undefined) await this.#writtenOrLeft(writing);
             writing = sent;
-            const free = other;
+            const free = stream === this.#stream ? other : undefined;
             other = buffer;
             buffer = free !== undefined && free.length === other.length
               ? free
@@ -344,6 +353,14 @@ export class Connection implements StreamEvents {
   #forgetEarly(): void {
     this.#replayable = false;
     this.#early = [];
+  }
+
+  /** Or until the stream is over: a write under way then may wait for good (docs/decisions/0124). */
+  #writtenOrLeft(writing: Promise<void>): Promise<void> {
+    return new Promise((resolve) => {
+      this.#left = resolve;
+      void writing.then(resolve);
+    });
   }
 
   #attached(): Promise<void> {

@@ -44,6 +44,39 @@ Deno.test("TunnelEngine.listen tells why an address cannot be had", async () => 
   }
 });
 
+Deno.test("A connection that has been reset before it is accepted disturbs nobody", async () => {
+  // As macOS tells of it; on Linux it shows with the first read.
+  const { listen } = Deno;
+  let resets = 1;
+  const closed: unknown[] = [];
+  Deno.listen = ((options: Deno.TcpListenOptions & { transport?: "tcp" }) => {
+    const listener = listen(options);
+    const accept = listener.accept.bind(listener);
+    listener.accept = async () => {
+      const conn = await accept();
+      if (resets-- > 0) {
+        const close = conn.close.bind(conn);
+        conn.close = () => void closed.push(close());
+        conn.setNoDelay = () => {
+          throw new Error("Invalid argument (os error 22)");
+        };
+      }
+      return conn;
+    };
+    return listener;
+  }) as typeof Deno.listen;
+  try {
+    await withBed({ pods: { a: echo } }, async ({ connect, listener }) => {
+      await connect();
+      await echoes(await connect(), "next", 90);
+      assert.equal(closed.length, 1);
+      assert.equal(listener.stats.accepted, 1);
+    });
+  } finally {
+    Deno.listen = listen;
+  }
+});
+
 Deno.test("TunnelEngine shows connections to a tap only while somebody watches", async () => {
   const opened: TapConnectionInfo[] = [];
   const seen: string[] = [];
