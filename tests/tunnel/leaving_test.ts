@@ -38,6 +38,9 @@ Deno.test("TunnelEngine asks a pod again that had refused while it left, once it
     up = true;
     bed.listener.update([endpoint("a")]);
     assert.equal(await client.line(), "a");
+    // And when it leaves anew.
+    bed.listener.update([endpoint("a", LEAVES)]);
+    assert.equal(await (await bed.connect()).line(), "a");
   });
 });
 
@@ -271,23 +274,66 @@ Deno.test("A kept-alive connection goes on with another pod when its own leaves"
 });
 
 Deno.test("A kept-alive connection that moves fares like a fresh one", async () => {
+  const clock = new ManualClock();
   let up = false;
   await withBed({
-    pods: { a: http("a"), b: (stream) => up ? http("b")(stream) : stream.fail(REFUSED) },
+    pods: {
+      a: http("a"),
+      b: (stream) => up ? http("b")(stream) : stream.fail(REFUSED),
+      c: http("c"),
+    },
     endpoints: [endpoint("a")],
+    engine: { clock },
   }, async ({ connect, engine, listener, peer }) => {
+    const client = await connect();
+    // Nearly as much as is kept for a second try.
+    const body = "x".repeat(60_000);
+    await client.write(`POST / HTTP/1.1\r\nContent-Length: ${body.length}\r\n\r\n`);
+    assert.equal(await answered(client), "a");
+    await client.write(body);
+    // Long after it was accepted.
+    await clock.advance(20_000);
+    engine.podLeaves("default/web", "uid-a", true);
+    listener.update([endpoint("a"), endpoint("b")]);
+    const post = `POST / HTTP/1.1\r\nContent-Length: ${body.length / 6}\r\n\r\n`;
+    await client.write(post + body.slice(0, body.length / 6));
+    await until(() => peer.opened.b! > 0, "the new pod has refused");
+    await clock.advance(1000);
+    up = true;
+    await clock.advance(1000);
+    assert.equal(await answered(client), "b");
+    // And on from there.
+    up = false;
+    listener.update([endpoint("a"), endpoint("b", LEAVES), endpoint("c")]);
+    await client.write(GET);
+    assert.equal(await answered(client), "c");
+    assert.equal(listener.stats.accepted, 1);
+  });
+});
+
+Deno.test("A kept-alive connection that moves is shown as another one", async () => {
+  const seen: string[] = [];
+  const tap = {
+    watching: true,
+    open: ({ pod }: { pod: string }) => ({
+      up: (bytes: Uint8Array) => void seen.push(`${pod} up ${bytes.length}`),
+      down: () => {},
+      close: (reason?: string) => void seen.push(`${pod} ${reason}`),
+    }),
+  };
+  await withBed({
+    pods: { a: http("a"), b: http("b") },
+    endpoints: [endpoint("a")],
+    engine: { tap },
+  }, async ({ connect, listener }) => {
     const client = await connect();
     await client.write(GET);
     assert.equal(await answered(client), "a");
-    engine.podLeaves("default/web", "uid-a", true);
-    listener.update([endpoint("a"), endpoint("b")]);
+    listener.update([endpoint("a", LEAVES), endpoint("b")]);
     await client.write(GET);
-    await until(() => peer.opened.b === 1, "the new pod has refused");
-    assert.equal(await client.over(), 0);
-    up = true;
-    const second = await connect();
-    await second.write(GET);
-    assert.equal(await answered(second), "b");
+    assert.equal(await answered(client), "b");
+    const up = `up ${GET.length}`;
+    assert.deepEqual(seen, [`a ${up}`, "a its pod leaves", `b ${up}`]);
   });
 });
 
