@@ -129,6 +129,7 @@ export class LinkPool {
       if (crowded !== undefined) return crowded;
       const { dialing, own } = this.#dial(pod, port);
       const link = await dialing;
+      if (link.state === "closed") throw closedAtOnce(pod);
       if (link.takesStreams && (own || link.kind !== "channels")) return link;
     }
   }
@@ -282,6 +283,15 @@ export class LinkPool {
     }
     if (this.size > 0) this.#startTicks();
   }
+}
+
+/** As a proxy does that upgrades whatever it is asked; asking again at once would be a flood. */
+function closedAtOnce({ namespace, name }: PodRef): TunnelError {
+  return new TunnelError(
+    "unreachable",
+    `Cannot forward to pod "${namespace}/${name}": the API server ended the connection as soon as it was open`,
+    { nothingDelivered: true, answered: true },
+  );
 }
 
 /** Without a large upload, or else with fewer streams. */
