@@ -51,6 +51,12 @@ export class LinkHealth {
     return this.#sent++ % LANES;
   }
 
+  /** Answers the far end's own PING: it takes a turn among its lanes like any other. */
+  answer(id: number): void {
+    this.#sent++;
+    this.#send(id);
+  }
+
   /** One into each lane; `done` is called with the first answer. */
   pingAll(now: number, done?: () => void): void {
     for (let i = 0; i < LANES; i++) this.ping(now, done);

@@ -382,7 +382,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   onPing(id: number): void {
     if ((id & 1) === 1) this.#health.answered(id);
-    else if (!this.#writer.backlogged) this.#control(pingFrame(id));
+    else if (!this.#writer.backlogged) this.#health.answer(id);
   }
 
   onGoAway(lastId: number): void {

@@ -22,35 +22,40 @@ function stick(link: PeerLink, ...lanes: number[]): void {
   };
 }
 
-Deno.test("Who waits in a lane that is held up is ended; the link's other connections do not notice", async () => {
-  const clock = new ManualClock();
-  await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, engine, peer }) => {
-    // Data streams 3, 7, 11, 15, 19, 23: the first and the last are in lane 3.
-    const clients: Client[] = [];
-    for (let i = 0; i < 6; i++) {
-      clients.push(await connect());
-      await echoes(clients[i]!, "hello");
-    }
-    const [stalled, ...rest] = clients;
-    const innocent = rest.pop()!;
-    stick([...peer.links][0]!, 3);
-    await stalled!.write("x".repeat(1000));
-    await innocent.write("y\n");
-    let ended = false;
-    const end = innocent.over(60_000).then(() => ended = true);
-    for (let second = 0; second < 13; second++) {
-      await clock.advance(1000);
-      for (const client of rest) await echoes(client, `${second}`);
-    }
-    await until(() => ended, "who waits in the same lane has been ended");
-    await end;
-    // The likely reason waits on, as does everything else; new ones go elsewhere.
-    assert.equal(engine.stats().streams, 5);
-    assert.equal(peer.accepted, 1);
-    await echoes(await connect(), "new");
-    assert.equal(peer.accepted, 2);
+for (const [asked, also] of [[0, ""], [1, ", though the server has sent a PING"]] as const) {
+  Deno.test(`Who waits in a lane that is held up is ended; the link's other connections do not notice${also}`, async () => {
+    const clock = new ManualClock();
+    await withBed({ pods: { a: echo }, engine: { clock } }, async ({ connect, engine, peer }) => {
+      // Data streams 3, 7, 11, 15, 19, 23: the first and the last are in lane 3.
+      const clients: Client[] = [];
+      for (let i = 0; i < 6; i++) {
+        clients.push(await connect());
+        await echoes(clients[i]!, "hello");
+      }
+      const [link] = peer.links;
+      for (let ping = 0; ping < asked; ping++) await link!.send(frame(6, 0, words(2 + 2 * ping)));
+      await until(() => link!.pings === asked, "the server's own have been answered");
+      const [stalled, ...rest] = clients;
+      const innocent = rest.pop()!;
+      stick(link!, 3);
+      await stalled!.write("x".repeat(1000));
+      await innocent.write("y\n");
+      let ended = false;
+      const end = innocent.over(60_000).then(() => ended = true);
+      for (let second = 0; second < 13; second++) {
+        await clock.advance(1000);
+        for (const client of rest) await echoes(client, `${second}`);
+      }
+      await until(() => ended, "who waits in the same lane has been ended");
+      await end;
+      // The likely reason waits on, as does everything else; new ones go elsewhere.
+      assert.equal(engine.stats().streams, 5);
+      assert.equal(peer.accepted, 1);
+      await echoes(await connect(), "new");
+      assert.equal(peer.accepted, 2);
+    });
   });
-});
+}
 
 Deno.test("New connections are opened in other lanes than a large upload's", async () => {
   const sink: Pod = async (stream) => {
