@@ -1,14 +1,12 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { ApiTarget } from "../model/api_target.ts";
+import { connectFirst } from "./connect_first.ts";
 import { type ByteConn, connectTcp, needsNodeTls, type TcpConn } from "./net.ts";
 import { passProxy } from "./proxy_dial.ts";
 import { DialError, hostPort, tcpError } from "./tcp.ts";
 import { tlsError } from "./tls_errors.ts";
 import { untilAborted } from "./until_aborted.ts";
-
-/** How long one of several addresses of a name is tried before the next, in ms. */
-const ADDRESS_MS = 3_000;
 
 /**
  * A connection to an API server: TCP, the proxy's handshake where there is
@@ -67,33 +65,39 @@ interface Address {
 }
 
 /**
- * Connects to the first address of a name that answers. The look-up is done by
- * itself because Deno.connect forgets to free its cancellation when it fails.
+ * The look-up is done by itself because Deno.connect forgets to free its
+ * cancellation when it fails.
  */
 async function connectAny(
   { host, port }: Address,
   nodeTls: boolean,
   signal: AbortSignal,
 ): Promise<TcpConn> {
+  let addresses: readonly string[];
   try {
-    const addresses = isIP(host)
+    addresses = isIP(host)
       ? [host]
       : (await untilAborted(lookup(host, { all: true }), signal)).map((one) => one.address);
-    for (const [index, address] of addresses.entries()) {
-      const last = index === addresses.length - 1;
-      // A family that leads nowhere (often IPv6) must not eat the whole deadline.
-      const own = last ? signal : AbortSignal.any([signal, AbortSignal.timeout(ADDRESS_MS)]);
-      try {
-        return await connectTcp(address, port, { nodeTls, signal: own });
-      } catch (error) {
-        if (last || signal.aborted) throw error;
-      }
-    }
   } catch (error) {
     signal.throwIfAborted();
     throw tcpError(error, host, port);
   }
-  throw new DialError("name_unknown", `the name "${host}" has no address`);
+  if (addresses.length === 0) {
+    throw new DialError("name_unknown", `the name "${host}" has no address`);
+  }
+  try {
+    return await connectFirst(
+      addresses,
+      (address, own) => connectTcp(address, port, { nodeTls, signal: own }),
+      signal,
+    );
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof AggregateError)) throw error;
+    const errors = error.errors.map((one) => tcpError(one, host, port));
+    // A family this machine does not have says less than the others do.
+    throw errors.find(({ kind }) => kind !== "unroutable") ?? errors[0];
+  }
 }
 
 async function connectThrough(
