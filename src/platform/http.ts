@@ -3,7 +3,7 @@ import { createGunzip } from "node:zlib";
 import type { ApiTarget } from "../model/api_target.ts";
 import { dialWithin } from "./dial.ts";
 import { BodyFraming, parseHead, requestHead, type ResponseHead } from "./http_wire.ts";
-import { DialError, hostPort } from "./tcp.ts";
+import { DialError, hostHeader } from "./tcp.ts";
 import { Wire } from "./wire.ts";
 
 /**
@@ -322,7 +322,7 @@ class Exchange {
 function requestBytes(target: ApiTarget, request: HttpRequest): Uint8Array {
   const { body } = request;
   const head = requestHead(request.method ?? "GET", `${target.basePath}${request.path}`, [
-    ["host", hostPort(target)],
+    ["host", hostHeader(target)],
     ["accept-encoding", "gzip"],
     ...Object.entries(target.headers),
     ...(target.repeatedHeaders ?? []),

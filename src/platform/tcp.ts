@@ -43,6 +43,19 @@ export function hostPort(target: { readonly host: string; readonly port: number 
   return `${target.host.includes(":") ? `[${target.host}]` : target.host}:${target.port}`;
 }
 
+/**
+ * What the Host header of a request to a server says: like Go's client without
+ * the scheme's own port. Proxies that pick a virtual host by that header may
+ * know it by its name alone (https://github.com/envoyproxy/envoy/issues/3515).
+ */
+export function hostHeader(
+  target: { readonly host: string; readonly port: number; readonly tls?: unknown },
+): string {
+  const usual = target.tls === undefined ? 80 : 443;
+  const whole = hostPort(target);
+  return target.port === usual ? whole.slice(0, whole.lastIndexOf(":")) : whole;
+}
+
 /** The words for a failed TCP connection, whether Deno's or Node's API made it. */
 export function tcpError(error: unknown, host: string, port: number): DialError {
   const where = hostPort({ host, port });

@@ -5,7 +5,7 @@ import type { Logger } from "../model/log.ts";
 import { shellWord } from "../model/shell_word.ts";
 import { requestHead } from "../platform/http_wire.ts";
 import { type ByteConn, writeAll } from "../platform/net.ts";
-import { hostPort } from "../platform/tcp.ts";
+import { hostHeader } from "../platform/tcp.ts";
 import { untilAborted } from "../platform/until_aborted.ts";
 import { createHash, randomBytes } from "node:crypto";
 import { ChannelsLink } from "./channels_link.ts";
@@ -284,7 +284,7 @@ async function upgrade(
   }/portforward${kind === "channels" ? `?ports=${port}` : ""}`;
   const key = randomBytes(16).toString("base64");
   const head = requestHead(kind === "spdy" ? "POST" : "GET", path, [
-    ["Host", hostPort(target)],
+    ["Host", hostHeader(target)],
     ...Object.entries(target.headers),
     ...(target.repeatedHeaders ?? []),
     ["User-Agent", "czctl"],

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { HttpClient } from "../../src/platform/http.ts";
+import { hostHeader } from "../../src/platform/tcp.ts";
 
 Deno.test("text() gives up on a body that is too long, zipped or not", async () => {
   const bodies: Record<string, { body: Uint8Array<ArrayBuffer>; zipped: boolean }> = {
@@ -32,4 +33,15 @@ Deno.test("text() gives up on a body that is too long, zipped or not", async () 
     client.close();
     await server.shutdown();
   }
+});
+
+Deno.test("hostHeader() leaves the scheme's own port out, as Go's client does", () => {
+  const of = (host: string, port: number, secure: boolean) =>
+    hostHeader({ host, port, ...(secure ? { tls: {} } : {}) });
+  assert.equal(of("api.example", 443, true), "api.example");
+  assert.equal(of("api.example", 80, true), "api.example:80");
+  assert.equal(of("api.example", 80, false), "api.example");
+  assert.equal(of("api.example", 443, false), "api.example:443");
+  assert.equal(of("::1", 443, true), "[::1]");
+  assert.equal(of("::1", 6443, true), "[::1]:6443");
 });

@@ -6,7 +6,7 @@ import { dial } from "../../src/tunnel/dial.ts";
 import { TunnelEngine } from "../../src/tunnel/engine.ts";
 import { TunnelError } from "../../src/tunnel/errors.ts";
 import { deployment, startCluster } from "../cluster/mod.ts";
-import { echo } from "./peer.ts";
+import { echo, Peer } from "./peer.ts";
 import { closeQuietly, join, text, writeAll } from "./wire.ts";
 import { ManualClock } from "./manual_clock.ts";
 import { Client, echoes, endpoint, reasonsLogged, until, withBed, within } from "./support.ts";
@@ -139,13 +139,17 @@ Deno.test("dial names what is wrong with an address", async () => {
   );
 });
 
-/** A proxy that counts what goes through; `user:secret` when `named`. */
+/** A proxy that counts what goes through; `user:secret` when `named`. `leadsTo`: a local port, whatever was asked for. */
 class Proxy {
   readonly listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   passed: string[] = [];
   readonly done: Promise<void>;
 
-  constructor(readonly kind: "http" | "socks5", readonly named: boolean) {
+  constructor(
+    readonly kind: "http" | "socks5",
+    readonly named: boolean,
+    readonly leadsTo?: number,
+  ) {
     this.done = (async () => {
       const running: Promise<unknown>[] = [];
       for await (const conn of this.listener) running.push(this.#serve(conn).catch(() => {}));
@@ -164,7 +168,11 @@ class Proxy {
       if (target === undefined) return;
       this.passed.push(target);
       const [host, port] = target.split(":");
-      const up = await Deno.connect({ hostname: host!, port: Number(port) });
+      const up = await Deno.connect(
+        this.leadsTo === undefined
+          ? { hostname: host!, port: Number(port) }
+          : { hostname: "127.0.0.1", port: this.leadsTo },
+      );
       try {
         await Promise.race([pump(conn, up), pump(up, conn)]);
       } finally {
@@ -267,6 +275,45 @@ Deno.test("Tunnels go through HTTP and SOCKS5 proxies, with every kind of creden
     }
     await proxy.close();
     assert.equal(proxy.passed.length, 2);
+  }
+});
+
+Deno.test("The Host header leaves the scheme's own port out, as kubectl's does", async () => {
+  const peer = new Peer({ pods: { a: echo } });
+  const proxy = new Proxy("http", false, peer.port);
+  try {
+    for (const [port, host] of [[80, "api.example"], [8080, "api.example:8080"]] as const) {
+      const engine = new TunnelEngine({
+        targets: () =>
+          Promise.resolve({
+            host: "api.example",
+            port,
+            basePath: "",
+            headers: {},
+            proxyUrl: proxy.url,
+          }),
+        log: silentLogger,
+        clock: systemClock,
+      });
+      const listener = await engine.listen({
+        address: "127.0.0.1",
+        port: 0,
+        service: { namespace: NS, name: "one" },
+        portName: "",
+      });
+      listener.update([endpoint("a")]);
+      const client = await Client.connect(listener.boundPort);
+      await echoes(client, "through");
+      client.close();
+      await engine.close();
+      assert.equal(/^host: (.*?)\r?$/im.exec(peer.requests.at(-1)!)?.[1], host);
+      // The proxy is asked for the port in any case.
+      assert.equal(proxy.passed.at(-1), `api.example:${port}`);
+    }
+  } finally {
+    await proxy.close();
+    peer.close();
+    await peer.done;
   }
 });
 
