@@ -51,6 +51,7 @@ const PING_ANSWER_MS = 3500;
  * the one that passes where the others don't; it has no half-close.
  */
 export class ChannelsLink implements Link {
+  readonly mute = false;
   readonly pod: PodRef;
   readonly kind = "channels";
   readonly bulky = false;

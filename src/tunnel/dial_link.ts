@@ -36,6 +36,11 @@ export interface LinkDialerOptions {
  * missing, which somebody may give; in ms.
  */
 const RELEARN_MS = 60_000;
+/**
+ * How long a way is the last choice after it was accepted and then broken off
+ * without a word, in ms. Trying it again may cost a connection its first bytes.
+ */
+const MUTE_MS = 600_000;
 
 /**
  * Opens links. Which of the three ways works is learnt once per API server and
@@ -49,6 +54,8 @@ export class LinkDialer {
     | undefined;
   /** Where a right is missing, by server and namespace. */
   readonly #missing = new Map<string, { readonly verb: Verb; readonly until: number }>();
+  /** Until when a way is the last choice, by server and way. */
+  readonly #mute = new Map<string, number>();
 
   constructor(options: LinkDialerOptions) {
     this.#options = options;
@@ -114,18 +121,22 @@ export class LinkDialer {
     let unclear: Unclear | undefined;
     const forbidden: Forbidden[] = [];
     let learntFailed = false;
-    for (const kind of this.#inOrder(learnt, missing)) {
+    const mute = this.#order.filter((kind) => this.#isMute(server, kind, now));
+    for (const kind of this.#inOrder(learnt, missing, mute)) {
       if (forbidden.some((one) => one.verb === verbOf(kind))) continue;
       for (;;) {
         try {
-          const link = await this.#dialOne(kind, target, pod, port, onClosed, signal);
+          const link = await this.#dialOne(kind, target, pod, port, (closed) => {
+            if (closed.mute) this.#wasMute(server, kind);
+            onClosed(closed);
+          }, signal);
           for (const { verb } of forbidden) {
             this.#missing.set(place, { verb, until: now + RELEARN_MS });
           }
           // A way that is only forbidden here stays the first choice elsewhere.
           if (learnt === undefined || learntFailed) {
             this.#options.log.debug("Port-forward transport learnt", { server, kind });
-            const sure = (unclear ?? forbidden[0] ?? missing) === undefined;
+            const sure = (unclear ?? forbidden[0] ?? missing ?? mute[0]) === undefined;
             this.#learnt = { server, kind, until: sure ? Infinity : now + RELEARN_MS };
           }
           return link;
@@ -172,8 +183,25 @@ export class LinkDialer {
     return undefined;
   }
 
-  #inOrder(learnt: TransportKind | undefined, missing: Verb | undefined): TransportKind[] {
-    const rank = (kind: TransportKind) => verbOf(kind) === missing ? 2 : kind === learnt ? 0 : 1;
+  #isMute(server: string, kind: TransportKind, now: number): boolean {
+    const until = this.#mute.get(`${server} ${kind}`);
+    return until !== undefined && now < until;
+  }
+
+  /** Accepted, and then broken off: some proxies pass on no more than the answer. */
+  #wasMute(server: string, kind: TransportKind): void {
+    this.#options.log.debug("Port-forward transport broken off at once", { server, kind });
+    this.#mute.set(`${server} ${kind}`, this.#options.clock.monotonic() + MUTE_MS);
+    if (this.#learnt?.server === server && this.#learnt.kind === kind) this.#learnt = undefined;
+  }
+
+  #inOrder(
+    learnt: TransportKind | undefined,
+    missing: Verb | undefined,
+    mute: readonly TransportKind[],
+  ): TransportKind[] {
+    const rank = (kind: TransportKind) =>
+      verbOf(kind) === missing ? 3 : mute.includes(kind) ? 2 : kind === learnt ? 0 : 1;
     return this.#order.toSorted((a, b) => rank(a) - rank(b));
   }
 
@@ -370,7 +398,8 @@ async function refusal(
       if (/not found|not running|does not exist|pod.{0,80}(gone|terminated)/i.test(text)) {
         return new TunnelError("pod_gone", `Cannot forward to ${name}: ${text}`, options);
       }
-      if (status === undefined && answer.status === 502) {
+      // Not from an API server: a proxy, of the upgrade or of a server that is away.
+      if (status === undefined && answer.status !== 429) {
         return unsupported(`the answer was ${answer.status} ${text}`, Unclear);
       }
       return new TunnelError("unreachable", `Cannot forward to ${name}: ${text}`, options);

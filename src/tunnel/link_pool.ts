@@ -129,8 +129,11 @@ export class LinkPool {
       if (crowded !== undefined) return crowded;
       const { dialing, own } = this.#dial(pod, port);
       const link = await dialing;
-      if (link.state === "closed") throw closedAtOnce(pod);
       if (link.takesStreams && (own || link.kind !== "channels")) return link;
+      const unasked = link.state === "closed" && !this.#closing.signal.aborted &&
+        !this.#gone.has(pod.uid);
+      // Another one at once would be broken off just as well, a thousand times a second.
+      if (link.mute || own && unasked) throw brokenOff(pod);
     }
   }
 
@@ -285,12 +288,16 @@ export class LinkPool {
   }
 }
 
-/** As a proxy does that upgrades whatever it is asked; asking again at once would be a flood. */
-function closedAtOnce({ namespace, name }: PodRef): TunnelError {
+/** As a proxy does that upgrades whatever it is asked. */
+function brokenOff({ namespace, name }: PodRef): TunnelError {
   return new TunnelError(
     "unreachable",
-    `Cannot forward to pod "${namespace}/${name}": the API server ended the connection as soon as it was open`,
-    { nothingDelivered: true, answered: true },
+    `Cannot forward to pod "${namespace}/${name}": the connection is broken off as soon as it is open`,
+    {
+      nothingDelivered: true,
+      answered: true,
+      hint: "A proxy in front of the API server may not pass upgraded connections",
+    },
   );
 }
 

@@ -49,6 +49,8 @@ export interface SpdyLinkOptions {
   readonly stallMs: number;
 }
 
+/** One that ends this soon without a word was never carried to the pod, in ms: real servers answer each stream. */
+const MUTE_MS = 1000;
 /** A link whose connection has taken nothing for this long takes no new streams, in ms. */
 const STUCK_MS = 500;
 /** Bytes for connections given up that a link may bring within a second before it is left. */
@@ -65,6 +67,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   readonly kind: TransportKind;
   usedAt: number;
   state: LinkState = "open";
+  mute = false;
 
   readonly #options: SpdyLinkOptions;
   readonly #conn: ByteConn;
@@ -85,6 +88,8 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   readonly #choked = new Set<SpdyStream>();
   #chokedAt = Number.NEGATIVE_INFINITY;
   #diedAt = Number.POSITIVE_INFINITY;
+  readonly #openedAt: number;
+  #heardAny = false;
   /** Bytes that came for connections given up, since `#wasteFrom`. */
   #waste = 0;
   #wasteFrom = 0;
@@ -94,7 +99,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
     this.pod = options.pod;
     this.kind = options.kind;
     this.#conn = options.conn;
-    this.usedAt = options.clock.monotonic();
+    this.usedAt = this.#openedAt = options.clock.monotonic();
     this.#carrier = options.kind === "spdy" ? plainCarrier(this) : webSocketCarrier(this);
     this.#parser = new FrameParser(this);
     this.#reader = new LinkReader({
@@ -104,7 +109,10 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       after: (ms, callback) => this.after(ms, callback),
       parse: (bytes) => this.#carrier.open(bytes),
       now: () => this.now(),
-      heard: (now) => this.#health.heard(now),
+      heard: (now) => {
+        this.#heardAny = true;
+        this.#health.heard(now);
+      },
     });
     this.#writer = new LinkWriter(
       options.conn,
@@ -315,10 +323,16 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
   async #read(rest: Uint8Array): Promise<void> {
     try {
       await this.#reader.run(rest);
-      this.#lost("the API server closed it");
+      this.#brokenOff("the API server closed it");
     } catch (error) {
-      this.#lost(messageOf(error), error);
+      this.#brokenOff(messageOf(error), error);
     }
+  }
+
+  #brokenOff(reason: string, cause?: unknown): void {
+    this.mute = this.state === "open" && !this.#heardAny &&
+      this.now() - this.#openedAt < MUTE_MS;
+    this.#lost(reason, cause);
   }
 
   inner(bytes: Uint8Array): void {

@@ -74,6 +74,8 @@ export interface Link {
   readonly streams: number;
   /** False when a new stream belongs on another link: stalled, draining, used up, or ids run out. */
   readonly takesStreams: boolean;
+  /** True when the far end broke it off at once, without having said anything. */
+  readonly mute: boolean;
   /** True while one of its streams is a large upload, which may come to a halt: new ones are better off elsewhere. */
   readonly bulky: boolean;
   /** Milliseconds (monotonic) when the last stream began or ended. */

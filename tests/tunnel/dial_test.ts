@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { silentLogger } from "../../src/model/log.ts";
 import { systemClock } from "../../src/platform/clock.ts";
 import { clientCertificateProblem } from "../../src/platform/client_certificate.ts";
@@ -431,6 +432,77 @@ Deno.test("An API server away for a moment behind a proxy is waited for, however
   }
 });
 
+const SPDY_ACCEPTED =
+  "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n";
+
+function websocketAccepted(request: string): string {
+  const field = (name: string) => new RegExp(`^${name}: (.*?)\\r?$`, "im").exec(request)?.[1];
+  const accept = createHash("sha1")
+    .update(`${field("sec-websocket-key")}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+  return "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+    `Sec-WebSocket-Accept: ${accept}\r\n` +
+    `Sec-WebSocket-Protocol: ${field("sec-websocket-protocol")}\r\n\r\n`;
+}
+
+Deno.test("A way that is accepted and then broken off is the last choice for ten minutes", async () => {
+  const clock = new ManualClock();
+  let broken = true;
+  await withBed({
+    pods: { a: echo },
+    answer: (request) => broken && request.startsWith("POST") ? SPDY_ACCEPTED : undefined,
+    engine: { clock },
+  }, async ({ connect, engine, peer }) => {
+    /** Ways asked for, for one new link. */
+    const next = async (word: string) => {
+      for (const link of [...peer.links]) link.close();
+      await until(() => engine.stats().links === 0, "there is no link");
+      const before = peer.requests.length;
+      // The program says nothing before the link is up: what it has sent could not be sent again.
+      const client = await connect();
+      const greeted = echoes(client, word);
+      await Promise.all([clock.advance(3000, 100), greeted]);
+      return peer.requests.slice(before).map((one) => one.slice(0, 4).trim());
+    };
+    assert.deepEqual(await next("first"), ["POST", "GET"]);
+    assert.equal(engine.stats().transport, "spdy_websocket");
+    await clock.advance(120_000, 5000);
+    assert.deepEqual(await next("later"), ["GET"]);
+    broken = false;
+    await clock.advance(600_000, 5000);
+    assert.deepEqual(await next("at last"), ["POST"]);
+    assert.equal(engine.stats().transport, "spdy");
+  });
+});
+
+Deno.test("Where every way is accepted and broken off, none is tried without end", async () => {
+  const { log, reasons } = reasonsLogged();
+  await withBed({
+    pods: { a: echo },
+    answer: (request) => request.startsWith("POST") ? SPDY_ACCEPTED : websocketAccepted(request),
+    engine: { log, holdMs: 1000, transports: ["spdy", "spdy_websocket"] },
+  }, async ({ connect, peer }) => {
+    const client = await connect();
+    assert.equal(await client.over(), 0);
+    assert.ok(peer.requests.length < 30, `${peer.requests.length} requests`);
+    assert.match(reasons.join("\n"), /broken off as soon as it is open/);
+  });
+});
+
+Deno.test("A proxy that answers 500, 503 or 504 to one way may pass on another", async () => {
+  for (const status of [500, 503, 504]) {
+    await withBed({
+      pods: { a: echo },
+      answer: (request) =>
+        request.startsWith("POST")
+          ? `HTTP/1.1 ${status} X\r\nContent-Length: 13\r\n\r\n<html></html>`
+          : undefined,
+    }, async ({ connect, engine }) => {
+      await echoes(await connect(), "hello");
+      assert.equal(engine.stats().transport, "spdy_websocket");
+    });
+  }
+});
+
 Deno.test("A way that was out of order for a moment is the first choice again after a minute", async () => {
   const clock = new ManualClock();
   let broken = true;
@@ -534,7 +606,7 @@ for (
         // After 0, 100, 300, 700 and 1,000 ms; once more where its end comes a moment later.
         await (await connect()).over(5000);
         assert.ok(peer.accepted <= 8, `${peer.accepted} times`);
-        assert.match(listener.stats.lastFailure!.reason, /as soon as it was open|pod lost/);
+        assert.match(listener.stats.lastFailure!.reason, /as soon as it is open|pod lost/);
       },
     );
   });
