@@ -1,4 +1,5 @@
 import { Buffer } from "node:buffer";
+import { X509Certificate } from "node:crypto";
 import { CzctlError } from "../model/errors.ts";
 import { readUserFile } from "../platform/user_files.ts";
 
@@ -12,6 +13,24 @@ export function privateKeyIn(text: string): string {
   return blocks(text, "(?:[A-Z0-9]+ )*PRIVATE KEY")[0] ?? text;
 }
 
+/**
+ * Its certificates, but for those that cannot be read: Go leaves them out
+ * (AddCertsFromPEM of crypto/x509), the runtime trusts none of a bundle with
+ * one of them, and with a client certificate its handshake never ends.
+ */
+export function authoritiesIn(text: string): string {
+  return blocks(text, "CERTIFICATE").filter(isCertificate).join("");
+}
+
+function isCertificate(block: string): boolean {
+  try {
+    new X509Certificate(block);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 function blocks(text: string, label: string): string[] {
   const block = new RegExp(`-----BEGIN (${label})-----[^-]*-----END \\1-----`, "g");
   return [...text.matchAll(block)].map(([whole]) => `${whole}\n`);
@@ -20,7 +39,7 @@ function blocks(text: string, label: string): string[] {
 const PARTS = {
   "client-certificate": certificatesIn,
   "client-key": privateKeyIn,
-  "certificate-authority": (text: string) => text,
+  "certificate-authority": authoritiesIn,
 };
 
 /**
@@ -36,24 +55,31 @@ export async function pem(
   const data = values[`${field}-data`];
   if (typeof data === "string" && data !== "") {
     const text = Buffer.from(data, "base64").toString("utf8");
-    if (text.includes("-----BEGIN ")) return PARTS[field](text);
-    throw new CzctlError("failed", `Cannot use ${field}-data of "${owner}": it is not PEM`, {
+    return partOf(text, field, `${field}-data of "${owner}"`, {
       hint: "It must be the base64 of a PEM file: base64 -w0 FILE",
     });
   }
   const path = values[field];
   if (typeof path !== "string" || path === "") return undefined;
   const read = await readUserFile(path);
-  if ("text" in read) {
-    if (read.text.includes("-----BEGIN ")) return PARTS[field](read.text);
-    throw new CzctlError(
-      "failed",
-      `Cannot use the ${field} "${path}" of "${owner}": it is not PEM`,
-    );
-  }
+  if ("text" in read) return partOf(read.text, field, `the ${field} "${path}" of "${owner}"`);
   throw new CzctlError(
     "failed",
     `Cannot read the ${field} "${path}" of "${owner}": ${read.detail}`,
     { hint: "The kubeconfig names that file; put it back or correct the path" },
   );
+}
+
+function partOf(
+  text: string,
+  field: keyof typeof PARTS,
+  where: string,
+  options: { hint?: string } = {},
+): string {
+  if (!text.includes("-----BEGIN ")) {
+    throw new CzctlError("failed", `Cannot use ${where}: it is not PEM`, options);
+  }
+  const part = PARTS[field](text);
+  if (part !== "") return part;
+  throw new CzctlError("failed", `Cannot use ${where}: it holds no certificate that can be read`);
 }

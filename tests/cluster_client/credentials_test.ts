@@ -665,6 +665,39 @@ Deno.test("a certificate and its key are found among whatever else their PEM fil
   });
 });
 
+Deno.test("authorities are found among what else their PEM file holds, as Go finds them", async () => {
+  await withApi(async (api) => {
+    const client = TestApi.authority().client("alice");
+    const other = new TestAuthority("another").cert;
+    const block = (text: string) =>
+      `-----BEGIN CERTIFICATE-----\n${text}-----END CERTIFICATE-----\n`;
+    const bundles = [
+      `Subject: CN = test\n${api.ca}`,
+      other + api.ca.replaceAll("\n", "\r\n"),
+      client.key + api.ca,
+      // Each of these alone is refused; beside a good one they do not matter.
+      block("AAAA\n") + api.ca,
+      api.ca + block("not base64!\n"),
+      block("") + api.ca,
+    ];
+    for (const bundle of bundles) {
+      for (
+        const user of [{ token: "secret" }, {
+          "client-certificate-data": btoa(client.cert),
+          "client-key-data": btoa(client.key),
+        }]
+      ) {
+        const cluster = { "certificate-authority-data": btoa(bundle) };
+        const opened = await api.open({ user, cluster });
+        await opened.probe();
+        await opened.close();
+      }
+    }
+    const cluster = { "certificate-authority-data": btoa(block("AAAA\n")) };
+    await assert.rejects(api.open({ cluster }), /holds no certificate that can be read$/);
+  });
+});
+
 Deno.test("no plugin is run for a user with a client certificate and its key", async () => {
   await withApi(async (api) => {
     const ran = join(api.folder, "ran");
