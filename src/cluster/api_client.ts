@@ -82,7 +82,9 @@ export class ApiClient {
   ): Promise<RawObject> {
     const subject = subjectOf("get", resource, namespace, name);
     const response = await this.#send(resourcePath(resource, namespace, name), limits);
-    return await this.#json(response, subject);
+    const object = await this.#json(response, subject);
+    if (typeof object?.metadata?.name !== "string") throw this.#notFromServer("an object");
+    return object;
   }
 
   /** Any path, for heartbeats and versions. */
@@ -131,6 +133,8 @@ export class ApiClient {
             await this.#send(path, server === undefined ? asked : { ...asked, server }),
             subject,
           );
+          // Taken for an empty list, a proxy's own answer would end everything a session has.
+          if (!isList(page)) throw this.#notFromServer("a list");
           for (const object of page.items ?? []) {
             const picked = pick(object);
             if (picked !== undefined) items.push(picked);
@@ -234,11 +238,14 @@ export class ApiClient {
     try {
       return JSON.parse(text);
     } catch {
-      throw connectionError(
-        this.label,
-        new DialError("tls", "the answer is not JSON, so it is not from an API server"),
-      );
+      throw this.#notFromServer("JSON");
     }
+  }
+
+  #notFromServer(wanted: string): unknown {
+    return this.#translate(
+      new DialError("tls", `the answer is not ${wanted}, so it is not from an API server`),
+    );
   }
 
   async #failure(response: HttpResponse, subject: RequestSubject): Promise<ApiError> {
@@ -323,6 +330,12 @@ export class ApiClient {
   #translate(error: unknown): unknown {
     return connectionError(this.label, error);
   }
+}
+
+/** A Status, or what a proxy answers with 200 in JSON, is none. */
+function isList(page: RawObject): boolean {
+  return typeof page?.kind === "string" && page.kind.endsWith("List") &&
+    (Array.isArray(page.items) || page.items === null || page.items === undefined);
 }
 
 /** The same for one cluster as long as it stays at its address. */

@@ -182,7 +182,7 @@ class Exchange {
       this.#socket.write(bytes);
     }
     const head = await this.#head.promise;
-    const zipped = head.headers.get("content-encoding") === "gzip";
+    const zipped = head.headers.get("content-encoding")?.toLowerCase() === "gzip";
     const read = zipped ? this.#unzipped() : () => this.#read();
     return {
       status: head.status,

@@ -232,6 +232,26 @@ Deno.test("probe() is not fooled by a web page or a redirect", async () => {
   });
 });
 
+Deno.test("what a proxy answers in JSON is no empty list and no object", async () => {
+  await withApi(async (api) => {
+    for (const body of ['{"message":"Log in first"}', "null", '{"kind":"Status","code":200}']) {
+      api.intercept = (_request, response) => {
+        response.end(body);
+        return true;
+      };
+      const error = await failure(api, { namespace: "sample-project" });
+      assert.match(error.message, /the answer is not a list, so it is not from an API server$/);
+      assert.equal(error.exitCode, 3);
+      const cluster = await api.open();
+      await assert.rejects(
+        cluster.objects.get("services", "sample-project", "a"),
+        /the answer is not an object, so it is not from an API server$/,
+      );
+      await cluster.close();
+    }
+  });
+});
+
 Deno.test("a busy server is asked again after its Retry-After", async () => {
   await withApi(async (api) => {
     let refusals = 1;

@@ -322,6 +322,24 @@ Deno.test("garbage in a watch is survived", async () => {
   });
 });
 
+Deno.test("a proxy that asks to log in, in JSON, ends nothing", async () => {
+  await watching(async ({ api, picture, health }) => {
+    api.intercept = (_request, response) => {
+      response.end('{"message":"Log in first"}');
+      return true;
+    };
+    for (const watch of api.watches.get(SERVICES)!) watch.write('{"type":"ADDED","object":null}\n');
+    await until(
+      "it to be told",
+      () => health.some(({ reason }) => reason?.includes("not a list")),
+    );
+    assert.equal(picture(), "a:80 b:80");
+    api.intercept = () => false;
+    api.change(SERVICES, "DELETED", service("b"));
+    await until("news", () => picture() === "a:80");
+  });
+});
+
 Deno.test("an event cut in the middle of a character arrives whole", async () => {
   await watching(async ({ api, picture }) => {
     const object = service("c", 90);
