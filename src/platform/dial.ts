@@ -2,9 +2,10 @@ import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import type { ApiTarget } from "../model/api_target.ts";
 import { connectFirst } from "./connect_first.ts";
-import { type ByteConn, connectTcp, needsNodeTls, type TcpConn } from "./net.ts";
+import { type ByteConn, connectTcp, needsNodeTls, type TcpConn, type TlsOptions } from "./net.ts";
 import { passProxy } from "./proxy_dial.ts";
 import { DialError, hostPort, tcpError } from "./tcp.ts";
+import { tcpOver } from "./tcp_over.ts";
 import { tlsError } from "./tls_errors.ts";
 import { untilAborted } from "./until_aborted.ts";
 
@@ -18,14 +19,14 @@ export async function dial(target: ApiTarget, signal: AbortSignal): Promise<Byte
   const nodeTls = tls !== undefined && needsNodeTls(tls);
   const tcp = target.proxyUrl === undefined
     ? await connectAny(target, nodeTls, signal)
-    : await connectThrough(target.proxyUrl, target, nodeTls, signal);
+    : await connectThrough(target.proxyUrl, target, signal);
   const serverName = tls?.serverName ?? target.host;
   const onAbort = () => tcp.close();
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     signal.throwIfAborted();
     if (tls === undefined) return tcp;
-    return await tcp.startTls({
+    return await secured(tcp, {
       serverName,
       insecureSkipVerify: tls.insecureSkipVerify,
       ...(tls.ca === undefined ? {} : { ca: tls.ca }),
@@ -34,9 +35,7 @@ export async function dial(target: ApiTarget, signal: AbortSignal): Promise<Byte
     }, signal);
   } catch (error) {
     tcp.close();
-    signal.throwIfAborted();
-    throw tlsError(error, serverName) ??
-      new DialError("closed", `the connection ended in the TLS handshake (${error})`, error);
+    throw error;
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
@@ -102,14 +101,16 @@ async function connectAny(
 
 async function connectThrough(
   proxyUrl: string,
-  target: Address,
-  nodeTls: boolean,
+  target: ApiTarget,
   signal: AbortSignal,
 ): Promise<TcpConn> {
   const proxy = proxyAddress(proxyUrl);
+  const inside = target.tls !== undefined && needsNodeTls(target.tls);
+  const outside = proxyTls(target, proxy.host);
   let tcp: TcpConn;
   try {
-    tcp = await connectAny(proxy, nodeTls, signal);
+    tcp = await connectAny(proxy, proxy.secure ? needsNodeTls(outside) : inside, signal);
+    if (proxy.secure) tcp = await tcpOver(await secured(tcp, outside, signal), inside, signal);
   } catch (error) {
     if (!(error instanceof DialError)) throw error;
     throw new DialError("proxy", `the proxy cannot be reached: ${error.message}`, error);
@@ -130,19 +131,41 @@ async function connectThrough(
   }
 }
 
+/** As in Go's Transport the cluster's authorities count for the proxy, too; its client certificate is not shown. */
+function proxyTls({ tls }: ApiTarget, serverName: string): TlsOptions {
+  return {
+    serverName,
+    insecureSkipVerify: tls?.insecureSkipVerify ?? false,
+    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+  };
+}
+
+async function secured(tcp: TcpConn, options: TlsOptions, signal: AbortSignal) {
+  try {
+    return await tcp.startTls(options, signal);
+  } catch (error) {
+    tcp.close();
+    signal.throwIfAborted();
+    throw tlsError(error, options.serverName) ??
+      new DialError("closed", `the connection ended in the TLS handshake (${error})`, error);
+  }
+}
+
 /** The kinds of proxy there are, with the port each has by default. */
 const PROXY_PORTS: Readonly<Record<string, number>> = {
   "http:": 80,
+  "https:": 443,
   "socks5:": 1080,
   "socks5h:": 1080,
 };
 
-function proxyAddress(proxyUrl: string): Address {
+function proxyAddress(proxyUrl: string): Address & { readonly secure: boolean } {
   if (!URL.canParse(proxyUrl)) throw new DialError("proxy", "the proxy's URL is not a URL");
   const { hostname, port, protocol } = new URL(proxyUrl);
   const usual = PROXY_PORTS[protocol];
   if (usual === undefined) {
     throw new DialError("proxy", `proxies of kind "${protocol.slice(0, -1)}" are not supported`);
   }
-  return { host: hostname.replace(/^\[|\]$/g, ""), port: Number(port || usual) };
+  const host = hostname.replace(/^\[|\]$/g, "");
+  return { host, port: Number(port || usual), secure: protocol === "https:" };
 }

@@ -20,7 +20,7 @@ export async function passProxy(
   const url = new URL(proxyUrl);
   const user = Buffer.from(decodeURIComponent(url.username));
   const password = Buffer.from(decodeURIComponent(url.password));
-  if (url.protocol === "http:") await httpConnect(url.host, { user, password }, to, conn);
+  if (/^https?:$/.test(url.protocol)) await httpConnect(url.host, { user, password }, to, conn);
   else await socksConnect({ user, password }, to, conn);
 }
 

@@ -11,6 +11,7 @@ import { silentLogger } from "../../src/model/log.ts";
 import { Answer, type RecordedRequest, TestApi } from "./api_server.ts";
 import { TestAuthority } from "./certificates.ts";
 import { FakeClock } from "./fake_clock.ts";
+import { TlsFront } from "../tls_front.ts";
 import { until } from "../until.ts";
 
 async function withApi(work: (api: TestApi) => Promise<void>): Promise<void> {
@@ -493,9 +494,21 @@ Deno.test("an OIDC login that cannot be renewed says so", async () => {
 
 /** A proxy that notes where it was asked to go and goes there. */
 async function proxy(
-  kind: "http" | "socks5",
+  kind: "http" | "https" | "socks5",
   work: (url: string, asked: string[]) => Promise<void>,
 ): Promise<void> {
+  if (kind === "https") {
+    return await proxy("http", async (url, asked) => {
+      const plain = new URL(url);
+      const pair = TestApi.authority().server(["127.0.0.1"]);
+      const front = new TlsFront(pair, Number(plain.port));
+      try {
+        await work(`https://u%40x:p@127.0.0.1:${front.port}`, asked);
+      } finally {
+        await front.close();
+      }
+    });
+  }
   const asked: string[] = [];
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -543,11 +556,11 @@ async function proxy(
   }
 }
 
-for (const kind of ["http", "socks5"] as const) {
+for (const kind of ["http", "https", "socks5"] as const) {
   Deno.test(`requests go through a ${kind} proxy, with every way to log in and to verify`, async () => {
     await withApi(async (api) => {
       await proxy(kind, async (url, asked) => {
-        const proxyUrl = kind === "http" ? url : url.replace("u%40x:p@", "");
+        const proxyUrl = kind === "socks5" ? url.replace("u%40x:p@", "") : url;
         const pair = TestApi.authority().client("alice");
         const certificate = {
           "client-certificate-data": btoa(pair.cert),
@@ -564,9 +577,9 @@ for (const kind of ["http", "socks5"] as const) {
           await opened.probe();
           await opened.close();
         }
-        const line = kind === "http"
-          ? `CONNECT 127.0.0.1:${api.port} HTTP/1.1 Proxy-Authorization: Basic ${btoa("u@x:p")}`
-          : `127.0.0.1:${api.port}`;
+        const line = kind === "socks5"
+          ? `127.0.0.1:${api.port}`
+          : `CONNECT 127.0.0.1:${api.port} HTTP/1.1 Proxy-Authorization: Basic ${btoa("u@x:p")}`;
         assert.deepEqual(asked, Array(4).fill(line));
       });
     });
@@ -593,6 +606,12 @@ Deno.test("a proxy that refuses, is not there or is of an unknown kind is named"
       assert.match(
         await failure(url, "https://refused:443"),
         /refused with "HTTP\/1.1 403 Forbidden"$/,
+      );
+    });
+    await proxy("https", async (url) => {
+      assert.match(
+        await failure(url.replace("127.0.0.1", "localhost")),
+        /the proxy cannot be reached: the server's certificate is not for the name "localhost"$/,
       );
     });
     assert.match(

@@ -7,6 +7,8 @@ import { dial } from "../../src/tunnel/dial.ts";
 import { TunnelEngine } from "../../src/tunnel/engine.ts";
 import { TunnelError } from "../../src/tunnel/errors.ts";
 import { deployment, startCluster } from "../cluster/mod.ts";
+import { TestAuthority } from "../cluster_client/certificates.ts";
+import { TlsFront } from "../tls_front.ts";
 import { echo, Peer } from "./peer.ts";
 import { closeQuietly, join, text, writeAll } from "./wire.ts";
 import { ManualClock } from "./manual_clock.ts";
@@ -276,6 +278,53 @@ Deno.test("Tunnels go through HTTP and SOCKS5 proxies, with every kind of creden
     }
     await proxy.close();
     assert.equal(proxy.passed.length, 2);
+  }
+});
+
+Deno.test("Tunnels go through an HTTPS proxy, TLS inside TLS", async () => {
+  await using cluster = await startCluster({
+    fixtures: [deployment(NS, "one", { programs: ["echo=8081"] })],
+  });
+  const [pod] = await cluster.control.pods();
+  const authority = new TestAuthority();
+  const proxy = new Proxy("http", true);
+  const { port } = proxy.listener.addr as Deno.NetAddr;
+  const front = new TlsFront(authority.server(["127.0.0.1"]), port);
+  try {
+    for (const context of ["token", "admin"]) {
+      const engine = new TunnelEngine({
+        targets: async () => {
+          const target = await targetsOf(cluster, context)();
+          return {
+            ...target,
+            tls: { ...target.tls!, ca: target.tls!.ca + authority.cert },
+            proxyUrl: `https://user:secret@127.0.0.1:${front.port}`,
+          };
+        },
+        log: silentLogger,
+        clock: systemClock,
+      });
+      const listener = await engine.listen({
+        address: "127.0.0.1",
+        port: 0,
+        service: { namespace: NS, name: "one" },
+        portName: "",
+      });
+      listener.update([endpoint(pod!.name, { podNamespace: NS, podUid: pod!.uid })]);
+      const clients = await Promise.all([0, 1, 2].map(() => Client.connect(listener.boundPort)));
+      const line = "0123456789abcdef".repeat(4096);
+      for (const client of clients) await echoes(client, "small");
+      await Promise.all(clients.map(async (client) => {
+        for (let i = 0; i < 20; i++) await echoes(client, line);
+      }));
+      assert.equal(engine.stats().links, 1);
+      for (const client of clients) client.close();
+      await engine.close();
+    }
+    assert.equal(proxy.passed.length, 2);
+  } finally {
+    await front.close();
+    await proxy.close();
   }
 });
 
