@@ -55,7 +55,7 @@ const MAX_ERROR = 256 << 10;
 
 /**
  * GET, list and watch against one API server. A 401 makes it ask for fresh
- * credentials once; 429 and Retry-After are obeyed a few times. Throws ApiError
+ * credentials once; 429, and Retry-After, are obeyed a few times. Throws ApiError
  * for an answer that is no success and CzctlError `unreachable` for none.
  */
 export class ApiClient {
@@ -310,8 +310,13 @@ export class ApiClient {
         target = other ? now : await targets({ refresh: true });
         continue;
       }
-      if (response.status === 429 && tries <= BUSY_TRIES) {
-        const seconds = Number(response.headers.get("retry-after") ?? "1");
+      const { status } = response;
+      const retryAfter = response.headers.get("retry-after");
+      const seconds = Number(retryAfter ?? "1");
+      // Like client-go: a server that says when is asked again, whatever it cannot do now.
+      const soon = seconds * 1000 <= (limits.deadlineMs ?? HEAD_MS);
+      const busy = status === 429 || status >= 500 && retryAfter !== undefined && soon;
+      if (busy && tries <= BUSY_TRIES) {
         await response.text(MAX_ERROR).catch(() => {});
         const wait = Number.isFinite(seconds) ? Math.min(Math.max(seconds, 0.2), 10) * 1000 : 1000;
         await this.#clock.sleep(wait, limits.signal);

@@ -253,18 +253,33 @@ Deno.test("what a proxy answers in JSON is no empty list and no object", async (
 });
 
 Deno.test("a busy server is asked again after its Retry-After", async () => {
-  await withApi(async (api) => {
-    let refusals = 1;
-    api.intercept = (_request, response) => {
-      if (refusals-- <= 0) return false;
-      response.headers.set("retry-after", "0");
-      return api.refuse(response, 429, "too many requests");
-    };
-    const cluster = await api.open();
-    await cluster.probe();
-    await cluster.close();
-    assert.equal(api.requests.length, 2);
-  });
+  for (const status of [429, 500, 503]) {
+    await withApi(async (api) => {
+      let refusals = 1;
+      api.intercept = (_request, response) => {
+        if (refusals-- <= 0) return false;
+        response.headers.set("retry-after", "0");
+        return api.refuse(response, status, "try again");
+      };
+      const cluster = await api.open();
+      await cluster.probe();
+      await cluster.close();
+      assert.equal(api.requests.length, 2);
+    });
+  }
+});
+
+Deno.test("one that is out of order is not waited for unless it says that it is not for long", async () => {
+  for (const retryAfter of [undefined, "120", "tomorrow"]) {
+    await withApi(async (api) => {
+      api.intercept = (_request, response) => {
+        if (retryAfter !== undefined) response.headers.set("retry-after", retryAfter);
+        return api.refuse(response, 503, "etcd is away");
+      };
+      assert.match((await failure(api, {})).message, /answered 503 \(etcd is away\)$/);
+      assert.equal(api.requests.length, 1);
+    });
+  }
 });
 
 Deno.test("an aborted probe ends at once with the signal's reason", async () => {
