@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { dirname, resolve } from "node:path";
 import { CzctlError, messageOf } from "../model/errors.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { isDirectory, pathKind, readAtMost, temporaryFor } from "../platform/env_files.ts";
 import { removeIfPresent, writeAtomic } from "../platform/private_files.ts";
 
@@ -243,8 +244,4 @@ function reasonOf(error: unknown): string {
   if (error instanceof Error && error.name === "NotCapable") return "permission denied";
   const code = (error as { code?: unknown }).code;
   return (typeof code === "string" && REASONS[code]) || messageOf(error);
-}
-
-function shellWord(text: string): string {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
 }

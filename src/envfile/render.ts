@@ -1,6 +1,7 @@
 import { extname } from "node:path";
 import type { EnvFormat } from "../model/control.ts";
 import { CzctlError } from "../model/errors.ts";
+import { shellQuoted } from "../model/shell_word.ts";
 import { dotenvDanger, dotenvValue, isDotenvName } from "./dotenv.ts";
 import { compare } from "./service_links.ts";
 import { shellVerdict } from "./shell_names.ts";
@@ -114,18 +115,9 @@ function shellLine(name: string, value: string, { exportVariables = true }: Rend
   const verdict = shellVerdict(name, value);
   if (!verdict.ok) return { leftOut: verdict.reason };
   if (value.includes("\0")) refuse(name, "sh", "it holds a NUL character");
-  const assignment = `${name}=${shellQuote(value)}`;
+  const assignment = `${name}=${shellQuoted(value)}`;
   const text = exportVariables ? `export ${assignment}` : assignment;
   return { text: verdict.zsh ? text : `[ -n "\${ZSH_VERSION-}" ] || ${text}` };
-}
-
-/**
- * Single quotes: nothing inside them means anything to sh, bash, dash or zsh.
- * A quote itself is written as `'\''`, and several in a row inside double
- * quotes, because bash takes minutes over a megabyte of the former.
- */
-function shellQuote(value: string): string {
-  return `'${value.replaceAll(/'+/g, (run) => (run.length === 1 ? "'\\''" : `'"${run}"'`))}'`;
 }
 
 function dotenvLine(name: string, value: string): Line {

@@ -4,6 +4,7 @@
  */
 import { join } from "node:path";
 import { CzctlError, messageOf } from "../model/errors.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { codeOf, realFiles } from "../platform/files.ts";
 import { readIfPresent, removeIfPresent, writeAtomic } from "../platform/private_files.ts";
 import { currentUser, runOnTerminal, runProgram } from "../platform/run_program.ts";
@@ -230,7 +231,3 @@ export async function forgetPrefix(base: string): Promise<void> {
 }
 
 export { HELPER_MODE, helperPath };
-
-function shellWord(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
-}

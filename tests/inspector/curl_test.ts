@@ -187,3 +187,9 @@ Deno.test("shellWord() quotes what zsh would take for a command's path", () => {
   assert.equal(shellWord("=+"), "'=+'");
   assert.equal(shellWord("a=b"), "a=b");
 });
+
+Deno.test("shellWord() leaves no string open in fish, where a backslash counts before a quote", () => {
+  assert.equal(shellWord("a b\\"), `'a b'\\\\''`);
+  assert.equal(shellWord("\\'; touch x"), `''\\\\''\\''; touch x'`);
+  assert.equal(shellWord("C:\\a \\\\b"), `'C:\\a '"\\\\\\\\"'b'`);
+});

@@ -56,6 +56,14 @@ function expected(shell: Shell, variables: ReadonlyMap<string, string>): Map<str
   }));
 }
 
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch {
+    return false;
+  }
+}
+
 const listing = (folder: string) => Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
 
 Deno.test("sh format: any text comes back equal from every shell, and nothing runs", async () => {
@@ -89,6 +97,37 @@ Deno.test("sh format: every hostile value, in every shell", async () => {
       assert.deepEqual(listing(folder), ["env.sh", "print.sh"], shell.name);
     }
   });
+});
+
+Deno.test({
+  name: "sh format: fish runs nothing of it either, and has every value of one line",
+  ignore: !Deno.env.get("PATH")!.split(":").some((folder) => isFile(join(folder, "fish"))),
+  fn: () =>
+    withFolder(async (folder) => {
+      const check = async (values: readonly string[]) => {
+        const variables = new Map(values.map((value, index) => [`V${index}`, value]));
+        await Deno.writeFile(join(folder, "env.sh"), renderEnvironment(variables, "sh").bytes);
+        const print = values.map((_, index) => `printf '%s\\0' "$V${index}"`);
+        const { stdout, stderr } = await run(
+          ["fish", "--no-config", "-c", ["source env.sh", ...print].join("; ")],
+          folder,
+          { LC_ALL: "C.UTF-8" },
+        );
+        assert.deepEqual(listing(folder), ["env.sh"]);
+        assert.equal(stderr, "");
+        const read = new TextDecoder("utf-8", { ignoreBOM: true }).decode(stdout).split("\0");
+        // fish's own `export` drops a value of several lines.
+        const oneLine = (_: unknown, index: number) => !values[index]!.includes("\n");
+        assert.deepEqual(read.slice(0, -1).filter(oneLine), values.filter(oneLine));
+      };
+      await check(HOSTILE);
+      // What one value leaves open, the next one would end.
+      await check(["\\", "; touch pwned; #"]);
+      await fc.assert(
+        fc.asyncProperty(fc.array(value, { minLength: 1, maxLength: 8 }), check),
+        { numRuns: 60 },
+      );
+    }),
 });
 
 Deno.test("sh format: values of 1 MB", async () => {
