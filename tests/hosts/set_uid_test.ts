@@ -174,7 +174,7 @@ const HOSTILE: Record<string, string> = {
   DENO_AUDIT_PERMISSIONS: "/trace/audit",
   DENO_PERMISSION_BROKER_PATH: "/trace/broker.sock",
   DENO_TRACE_PERMISSIONS: "1",
-  DENO_UNSTABLE_CRON_SOCK: "/trace/cron.sock",
+  DENO_UNSTABLE_CRON_SOCK: "unix:/trace/cron.sock",
   DENO_SERVE_ADDRESS: "tcp:127.0.0.1:48999,duplicate",
   DENO_AUTO_SERVE: "1",
   DENO_KV_DB_MODE: "disk",

@@ -12,7 +12,8 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const bytes = (content: string) => new TextEncoder().encode(content);
 const sha256 = (content: Uint8Array) => createHash("sha256").update(content).digest("hex");
 const ICU = "ICU_TIMEZONE_FILES_DIR\0..\0ICU_DATA\0..NODE_ICU_DATA)";
-const ARMED = bytes(`\x7fELF..SSLKEYLOGFILE..SSLKEYLOGFILE..${ICU}`);
+const CRON = "DENO_UNSTABLE_CRON_SOCKDENO_CRON";
+const ARMED = bytes(`\x7fELF..SSLKEYLOGFILE..SSLKEYLOGFILE..${ICU}${CRON}`);
 
 function options(folder: string, over: Partial<BaseOptions> = {}): BaseOptions {
   return {
@@ -39,10 +40,11 @@ Deno.test("disarm() replaces every name and nothing else", () => {
   const before = ARMED.slice();
   const result = disarm(ARMED, "here");
   const icu = "ICU_TIMEZONE_FILES=DIR\0..\0ICU=DATA\0..NODE_ICU_DATA)";
-  assert.equal(text(result), `\x7fELF..SSLKEYLOG=ILE..SSLKEYLOG=ILE..${icu}`);
+  const cron = "DENO_UNSTABLE_CRON=SOCKDENO_CRON";
+  assert.equal(text(result), `\x7fELF..SSLKEYLOG=ILE..SSLKEYLOG=ILE..${icu}${cron}`);
   assert.deepEqual(ARMED, before);
   assert.equal(disarm(result, "here"), result);
-  const partly = bytes(`\x7fELF..SSLKEYLOG=ILE..SSLKEYLOG=ILE..${ICU}`);
+  const partly = bytes(`\x7fELF..SSLKEYLOG=ILE..SSLKEYLOG=ILE..${ICU}${CRON}`);
   assert.deepEqual(disarm(partly, "here"), result);
 });
 
