@@ -59,8 +59,13 @@ export async function checkHosts(options: HostsCheckOptions): Promise<HostsFindi
   try {
     file = await readHosts();
   } catch (error) {
-    const what = `${SYSTEM_PLACE.hosts} cannot be read: ${messageOf(error)}`;
-    return [{ id: "hosts_unreadable", what, mend: `ls -l ${SYSTEM_PLACE.hosts}` }];
+    const { hosts } = SYSTEM_PLACE;
+    const gone = codeOf(error) === "ENOENT";
+    return [{
+      id: "hosts_unreadable",
+      what: `${hosts} ${gone ? "does not exist" : `cannot be read: ${messageOf(error)}`}`,
+      mend: gone ? `sudo touch ${hosts}` : `ls -l ${hosts}`,
+    }];
   }
   return [
     ...await checkWritable(),
@@ -152,7 +157,7 @@ async function checkWritable(): Promise<HostsFinding[]> {
   } catch (error) {
     const found = {
       EROFS: { why: "it is on a read-only file system", mend: "findmnt -T" },
-      EPERM: { why: "it is immutable", mend: "lsattr" },
+      EPERM: { why: "it is immutable or append-only", mend: "lsattr" },
     }[codeOf(error) ?? ""];
     if (found === undefined) return [];
     const { hosts } = SYSTEM_PLACE;

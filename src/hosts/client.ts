@@ -67,6 +67,7 @@ export class HostsKeeper {
   #applying = false;
   #waiters: Waiter[] = [];
   #result: HostsResult | undefined;
+  /** What the hosts file was when the block was as wanted; undefined: to be looked at. */
   #seen: string | undefined;
   #failure: string | undefined;
   #startFailure: string | undefined;
@@ -242,7 +243,7 @@ export class HostsKeeper {
   async #applyOnce(link: HelperLink): Promise<boolean> {
     const revision = this.#revision;
     try {
-      const before = await fileSignature(SYSTEM_PLACE.hosts);
+      const before = await hostsSignature();
       const result = (await link.ask({ op: "apply", entries: this.#wanted ?? [] }))!;
       // After a change the file is looked at once more; what it was before an
       // edit that changed nothing is surely what we know.
@@ -281,9 +282,14 @@ export class HostsKeeper {
       }
       if (this.#wanted === undefined || this.#link === undefined) continue;
       if (this.#applying) continue;
-      if (await fileSignature(SYSTEM_PLACE.hosts) !== this.#seen) this.#again();
+      if (await hostsSignature() !== this.#seen) this.#again();
     }
   }
+}
+
+/** One that is gone has a signature, too: it is not the one that was seen. */
+async function hostsSignature(): Promise<string> {
+  return await fileSignature(SYSTEM_PLACE.hosts) ?? "gone";
 }
 
 async function startLink(options: HostsKeeperOptions): Promise<HelperLink> {

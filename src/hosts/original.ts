@@ -4,6 +4,7 @@ import { currentUser } from "../platform/run_program.ts";
 import { blockOf, editBlock } from "./block.ts";
 import { findBlocks, findMarkers } from "./markers.ts";
 import { MAX_HOSTS_BYTES, SYSTEM_PLACE } from "./place.ts";
+import { missingError } from "./replace.ts";
 
 /** The file as it is without anybody's czctl block. Throws HostsMarkerError. */
 export function withoutBlocks(file: Uint8Array): Uint8Array {
@@ -42,6 +43,7 @@ export async function saveOriginal(
   } catch (error) {
     await realFiles.remove(temporary).catch(() => {});
     if (error instanceof CzctlError) throw error;
+    if (await realFiles.lstat(hosts).catch(() => error) === undefined) throw missingError(hosts);
     throw new CzctlError("failed", `Cannot back up ${hosts} to "${path}": ${messageOf(error)}`, {
       hint: "Make room for it, or move what is in its place, and try again",
       cause: error,

@@ -70,9 +70,15 @@ export function writeError(path: string, error: unknown): Error {
   });
 }
 
+export function missingError(path: string): CzctlError {
+  return new CzctlError("failed", `Cannot read ${path}: it does not exist`, {
+    hint: `Create it with: sudo touch ${path}`,
+  });
+}
+
 const PROTECTED: [string, string] = [
-  "the system does not let even root write it (immutable, or a security module)",
-  "Look for an i in: lsattr FILE; take it away with: sudo chattr -i FILE",
+  "the system does not let even root write it (immutable, append-only, or a security module)",
+  "Look for an i or a in: lsattr FILE; take it away with: sudo chattr -ia FILE",
 ];
 const FULL: [string, string] = ["the disk is full", "Make room (df -h FILE) and try again"];
 

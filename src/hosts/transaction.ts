@@ -18,7 +18,7 @@ import {
 } from "./journal.ts";
 import { HostsLock } from "./lock.ts";
 import { type HostsPlace, MAX_HOSTS_BYTES } from "./place.ts";
-import { RENAME_CANNOT, replaceByRename, writeError } from "./replace.ts";
+import { missingError, RENAME_CANNOT, replaceByRename, writeError } from "./replace.ts";
 
 /** How long a held lock is waited for, in ms. */
 export const LOCK_WAIT_MS = 5_000;
@@ -95,6 +95,7 @@ export class HostsTransaction {
     let base: Uint8Array | undefined;
     for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
       const file = await this.#openHosts();
+      if (file === undefined) return this.#editNothing(edit, attempt > 0);
       try {
         const facts = await file.stat();
         const onDisk = await file.read(MAX_HOSTS_BYTES);
@@ -114,6 +115,13 @@ export class HostsTransaction {
       }
     }
     throw busyError(this.#place.hosts);
+  }
+
+  /** There is nothing to take out of a file that is gone; everything else needs one. */
+  #editNothing(edit: Edit, changed: boolean): EditResult {
+    const none = new Uint8Array();
+    if (!sameBytes(edit(none) ?? none, none)) throw missingError(this.#place.hosts);
+    return { changed, before: none, after: none };
   }
 
   async #write(
@@ -143,18 +151,15 @@ export class HostsTransaction {
     }
   }
 
-  async #openHosts(): Promise<OpenFile> {
+  /** Undefined when there is none. */
+  async #openHosts(): Promise<OpenFile | undefined> {
     const { hosts } = this.#place;
     let file: OpenFile;
     try {
       file = await this.#files.open(hosts, "read");
     } catch (error) {
-      const missing = codeOf(error) === "ENOENT";
-      throw new CzctlError(
-        "failed",
-        `Cannot read ${hosts}: ${missing ? "it does not exist" : messageOf(error)}`,
-        { cause: error, ...(missing ? { hint: `Create it with: sudo touch ${hosts}` } : {}) },
-      );
+      if (codeOf(error) === "ENOENT") return undefined;
+      throw new CzctlError("failed", `Cannot read ${hosts}: ${messageOf(error)}`, { cause: error });
     }
     if ((await file.stat()).kind === "file") return file;
     await file.close();
@@ -163,6 +168,7 @@ export class HostsTransaction {
 
   async #read(): Promise<Uint8Array> {
     const file = await this.#openHosts();
+    if (file === undefined) return new Uint8Array();
     try {
       return await file.read(MAX_HOSTS_BYTES);
     } finally {

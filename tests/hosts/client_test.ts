@@ -200,6 +200,22 @@ test("puts its block back, whatever is done to the file, and restores exactly", 
   );
 });
 
+test("says that the file is gone, puts its block back into a new one, and closes without", async (machine) => {
+  const keeper = await Keeper.ready(machine);
+  await keeper.apply(WEB);
+  // At once: before the keeper has looked at the file for the first time.
+  await machine.sh("rm /etc/hosts");
+  await until("told", async () => {
+    const { reason } = (await keeper.ask("state"))["result"] as { reason?: string };
+    return reason?.includes("it does not exist") === true;
+  });
+  await machine.write("/etc/hosts", HOSTS);
+  await until("put back", () => hasBlock(machine, 0, "web.demo"));
+  await machine.sh("rm /etc/hosts");
+  await keeper.close();
+  assert.equal(await machine.exists("/etc/hosts"), false);
+});
+
 test("leaves two users' sessions alone with each other", async (machine) => {
   await installCopy(machine);
   await machine.run([

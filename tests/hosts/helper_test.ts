@@ -299,7 +299,7 @@ test("leaves an immutable file alone", async (machine) => {
   await machine.sh("mount --bind /i/hosts /etc/hosts");
   await using helper = await SpokenHelper.start(machine);
   const answer = await helper.ask({ op: "apply", entries: [entry("web")] });
-  assert.match(JSON.stringify(answer), /immutable.*chattr -i/);
+  assert.match(JSON.stringify(answer), /immutable.*chattr -ia/);
   assert.equal(await machine.read("/etc/hosts"), HOSTS);
   await machine.sh("chattr -i /i/hosts");
   await helper.apply(entry("web"));

@@ -5,6 +5,7 @@ import { systemClock } from "../../src/platform/clock.ts";
 import { type Files, realFiles } from "../../src/platform/files.ts";
 import { type BlockLine, editBlock } from "../../src/hosts/block.ts";
 import { concat } from "../../src/hosts/bytes.ts";
+import { saveOriginal } from "../../src/hosts/original.ts";
 import { HostsTransaction, type TransactionOptions } from "../../src/hosts/transaction.ts";
 import { type Fault, faultyFiles, systemError } from "./support/faulty_files.ts";
 import { Place } from "./support/places.ts";
@@ -220,7 +221,7 @@ Deno.test("HostsTransaction refuses what is no hosts file, with the mend", async
   await using place = await Place.create("");
   const { hosts } = place.place;
   const transaction = new HostsTransaction(realFiles, place.place, systemClock);
-  const refusal = () => transaction.run(() => undefined);
+  const refusal = () => transaction.run((file) => editBlock(file, 1000, ONE));
   await Deno.remove(hosts);
   await assert.rejects(refusal, {
     message: /does not exist/,
@@ -231,6 +232,25 @@ Deno.test("HostsTransaction refuses what is no hosts file, with the mend", async
   await Deno.remove(hosts);
   await Deno.mkdir(hosts);
   await assert.rejects(refusal, { message: /Cannot (read|edit)/ });
+});
+
+Deno.test("HostsTransaction has nothing to take out of a file that is gone", async () => {
+  await using place = await Place.create("");
+  const transaction = new HostsTransaction(realFiles, place.place, systemClock);
+  await Deno.remove(place.place.hosts);
+  const { changed, after } = await transaction.run((file) => editBlock(file, 1000, [], ONE));
+  assert.deepEqual([changed, after.length], [false, 0]);
+  await assert.rejects(Deno.lstat(place.place.hosts), Deno.errors.NotFound);
+});
+
+Deno.test("saveOriginal says that there is no hosts file, and how to make one", async () => {
+  await using place = await Place.create("");
+  const { hosts } = place.place;
+  await Deno.remove(hosts);
+  await assert.rejects(saveOriginal(join(place.folder, "hosts.original"), hosts), {
+    message: `Cannot read ${hosts}: it does not exist`,
+    hint: `Create it with: sudo touch ${hosts}`,
+  });
 });
 
 Deno.test("HostsTransaction waits for a held lock, and not for ever", async () => {
