@@ -18,6 +18,19 @@ export function checkStateFolder(paths: StatePaths): void {
     .map((name) => name === "" ? paths.base : join(paths.base, name));
   for (const path of folders) check(path, true, uid, paths.base);
   for (const path of [paths.lock, paths.addresses, paths.log]) check(path, false, uid, paths.base);
+  for (const path of [paths.czfwd, paths.socket]) refuseFolder(path);
+}
+
+/** Made anew by each svc, whatever it is, but a folder cannot be replaced. */
+function refuseFolder(path: string): void {
+  try {
+    if (!Deno.lstatSync(path).isDirectory) return;
+  } catch {
+    return;
+  }
+  throw new CzctlError("failed", `Cannot use "${path}": it is a folder`, {
+    hint: `Move it away: mv ${path} ${path}.old`,
+  });
 }
 
 function check(path: string, isFolder: boolean, uid: number | undefined, base: string): void {
@@ -25,7 +38,12 @@ function check(path: string, isFolder: boolean, uid: number | undefined, base: s
   try {
     info = Deno.statSync(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
+    if (error instanceof Deno.errors.NotFound) {
+      if (!leadsNowhere(path)) return;
+      throw new CzctlError("failed", `Cannot use "${path}": it is a link that leads nowhere`, {
+        hint: `Remove it: rm ${path}`,
+      });
+    }
     const foreign = error instanceof Deno.errors.PermissionDenied && path === base;
     throw new CzctlError("failed", `Cannot use "${path}": it cannot be looked at`, {
       hint: foreign
@@ -36,6 +54,12 @@ function check(path: string, isFolder: boolean, uid: number | undefined, base: s
   }
   if (isFolder && !info.isDirectory) {
     throw new CzctlError("failed", `Cannot use "${path}": it is not a folder`, {
+      hint: `Move it away: mv ${path} ${path}.old`,
+    });
+  }
+  // A pipe would be waited for without end; a log may well be a link to /dev/null.
+  if (!isFolder && !info.isFile && !info.isCharDevice) {
+    throw new CzctlError("failed", `Cannot use "${path}": it is not a regular file`, {
       hint: `Move it away: mv ${path} ${path}.old`,
     });
   }
@@ -50,5 +74,13 @@ function check(path: string, isFolder: boolean, uid: number | undefined, base: s
     throw new CzctlError("failed", `Cannot use "${path}": its owner may not read and write it`, {
       hint: `Allow it: chmod u+rwx ${path}`,
     });
+  }
+}
+
+function leadsNowhere(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isSymlink;
+  } catch {
+    return false;
   }
 }

@@ -32,3 +32,33 @@ Deno.test("checkStateFolder() refuses what is not a folder", async () => {
     'Cannot use "~/.codezero": it is not a folder; Move it away: mv ~/.codezero ~/.codezero.old',
   );
 });
+
+Deno.test("checkStateFolder() refuses what czctl's own files cannot be", async () => {
+  const of = (path: string, make: (path: string) => Promise<unknown>) =>
+    refusal(async (home) => {
+      const full = `${home}/.codezero/${path}`;
+      await Deno.mkdir(full.slice(0, full.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+      await make(full);
+    });
+  const folder = (path: string) => Deno.mkdir(path);
+  const pipe = (path: string) => new Deno.Command("mkfifo", { args: [path] }).output();
+  const link = (path: string) => Deno.symlink("/nowhere/at/all", path);
+  const file = (path: string) => Deno.writeTextFile(path, "");
+  for (const path of ["run/czfwd.lock", "state/addresses.json", "log/czfwd.log"]) {
+    for (const make of [folder, pipe]) {
+      assert.equal(
+        await of(path, make),
+        `Cannot use "~/.codezero/${path}": it is not a regular file; ` +
+          `Move it away: mv ~/.codezero/${path} ~/.codezero/${path}.old`,
+      );
+    }
+    assert.match(await of(path, link) ?? "", /it is a link that leads nowhere; Remove it: rm/);
+    assert.equal(await of(path, file), undefined);
+    assert.equal(await of(path, (path) => Deno.symlink("/dev/null", path)), undefined);
+  }
+  for (const path of ["run/czfwd.sock", "bin/czfwd/czfwd"]) {
+    assert.match(await of(path, folder) ?? "", /it is a folder; Move it away/);
+    // These are replaced.
+    for (const make of [pipe, link, file]) assert.equal(await of(path, make), undefined);
+  }
+});
