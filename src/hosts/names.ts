@@ -14,7 +14,7 @@ export const MAX_ENTRIES = 16_384;
 /** Bytes of one block; 16,384 entries of the usual length stay below. */
 export const MAX_BLOCK_BYTES = 4 * 1024 * 1024;
 /** RFC 1035. */
-const MAX_NAME_LENGTH = 253;
+export const MAX_NAME_LENGTH = 253;
 /** RFC 1123 labels in lower case, as Kubernetes demands of services, namespaces and pods. */
 const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 const ADDRESS = /^127\.1\.(0|[1-9][0-9]{0,2})\.(0|[1-9][0-9]{0,2})$/;
@@ -168,8 +168,13 @@ function ownNames(hostName: string): Set<string> {
   return new Set([lower, lower.split(".")[0]!]);
 }
 
+/** Whether the helper takes `text` as a part of a name. */
+export function isLabel(text: string): boolean {
+  return LABEL.test(text);
+}
+
 function checkLabel(what: string, label: string): void {
-  if (!LABEL.test(label)) throw refused(`${what} ${quoted(label)} is not a DNS label`);
+  if (!isLabel(label)) throw refused(`${what} ${quoted(label)} is not a DNS label`);
 }
 
 function quoted(text: string): string {

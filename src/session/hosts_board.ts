@@ -1,4 +1,10 @@
+import { MAX_BLOCK_BYTES, MAX_ENTRIES } from "../hosts/names.ts";
+import { MAX_REQUEST_BYTES } from "../hosts/protocol.ts";
+import { CzctlError } from "../model/errors.ts";
 import type { HostsEntry, HostsResult, LeftOutName } from "../model/hosts.ts";
+
+/** An address with its padding, and the newline. */
+const LINE_BYTES = 18;
 
 /** What the board needs of the hosts room. */
 export interface HostsWriter {
@@ -10,16 +16,23 @@ export interface HostsWriter {
  * Sessions put theirs here; the board merges them and has them written.
  */
 export class HostsBoard {
-  readonly #entries = new Map<string, readonly HostsEntry[]>();
+  #entries: ReadonlyMap<string, readonly HostsEntry[]> = new Map<string, readonly HostsEntry[]>();
   #last: HostsResult = { lines: [], leftOut: [], changed: false };
 
   constructor(private readonly writer: HostsWriter) {}
 
-  /** Replaces one session's entries; resolves when the hosts file has them. */
+  /**
+   * Replaces one session's entries; resolves when the hosts file has them.
+   * Throws CzctlError `failed` for more than the helper takes: the session then
+   * keeps the ones it had, and the others are not held up.
+   */
   async put(sessionId: string, entries: readonly HostsEntry[]): Promise<BoardResult> {
-    if (entries.length === 0) this.#entries.delete(sessionId);
-    else this.#entries.set(sessionId, entries);
-    const merged = mergeEntries([...this.#entries.values()]);
+    const sessions = new Map(this.#entries);
+    if (entries.length === 0) sessions.delete(sessionId);
+    else sessions.set(sessionId, entries);
+    const merged = mergeEntries([...sessions.values()]);
+    if (entries.length > 0) refuseTooMany(merged.entries);
+    this.#entries = sessions;
     const result = await this.writer.apply(merged.entries);
     this.#last = { ...result, leftOut: [...merged.leftOut, ...result.leftOut] };
     return new BoardResult(this.#last);
@@ -29,6 +42,28 @@ export class HostsBoard {
   get current(): BoardResult {
     return new BoardResult(this.#last);
   }
+}
+
+/** By what the helper counts: entries, the request, and the block it becomes. */
+function refuseTooMany(entries: readonly HostsEntry[]): void {
+  // What is around the entries of a request is shorter than this.
+  let request = 1024;
+  let block = 0;
+  for (const entry of entries) {
+    request += JSON.stringify(entry).length + 1;
+    const names = namesOfEntry(entry);
+    const written = entry.bare || entry.qualifiedOnly === true ? names : names.slice(0, -1);
+    block += LINE_BYTES + written.reduce((sum, name) => sum + name.length + 1, 0);
+  }
+  const fits = entries.length <= MAX_ENTRIES && request <= MAX_REQUEST_BYTES &&
+    block <= MAX_BLOCK_BYTES;
+  if (fits) return;
+  throw new CzctlError(
+    "failed",
+    `Cannot write the hosts block: the names of ${entries.length} services and pods are too ` +
+      `many; ${MAX_ENTRIES} in ${MAX_BLOCK_BYTES / 1024 / 1024} MiB are the most`,
+    { hint: "Choose fewer with --only, --exclude or -l" },
+  );
 }
 
 export class BoardResult {

@@ -1,4 +1,6 @@
+import { isLabel, MAX_NAME_LENGTH } from "../hosts/names.ts";
 import type { HostsEntry } from "../model/hosts.ts";
+import { namesOfEntry } from "./hosts_board.ts";
 import type { ClusterService, ServiceEndpoint, ServicePort } from "../model/service.ts";
 
 /** What of the cluster a session wants, from the command line. */
@@ -109,6 +111,8 @@ interface Alias {
   };
 }
 
+/** Characters shown of a name that is none; RFC 1123 allows 63. */
+const SHOWN_NAME = 80;
 /** Endpoints without a pod that are told one by one. */
 const MOST_PODLESS = 3;
 
@@ -124,6 +128,8 @@ export function planSession(services: Iterable<ClusterService>, options: PlanOpt
 
 function planService(service: ClusterService, options: PlanOptions): Part {
   if (!isChosen(service, options)) return NOTHING;
+  const unnameable = planUnnameable(service, options);
+  if (unnameable !== undefined) return unnameable;
   const target = targetOf(service, options);
   if (target !== undefined) return { addresses: [], without: [], alias: { service, target } };
   const skipped = skippedOf(service);
@@ -139,10 +145,37 @@ function planService(service: ClusterService, options: PlanOptions): Part {
   const addresses = [planned(service, options, undefined, service.endpoints, skipped)];
   if (service.kind === "headless") {
     for (const [hostname, endpoints] of byHostname(service.endpoints)) {
-      addresses.push(planned(service, options, hostname, endpoints, []));
+      const pod = planned(service, options, hostname, endpoints, []);
+      if (!isTooLong(pod)) addresses.push(pod);
     }
   }
   return { addresses, without: [] };
+}
+
+/**
+ * A Service whose name cannot be a host's: no DNS label, which no real API
+ * server lets pass, or too long with `--domain`. The helper refuses whatever
+ * holds such a name as a whole, with the names of the user's other sessions.
+ */
+function planUnnameable(service: ClusterService, options: PlanOptions): Part | undefined {
+  const { namespace, name } = service;
+  const wrong = [name, namespace].find((label) => !isLabel(label));
+  const reason = wrong !== undefined
+    ? `its ${wrong === name ? "name" : "namespace"} is no DNS label`
+    : isTooLong(planned(service, options, undefined, [], []))
+    ? `its host name would be longer than ${MAX_NAME_LENGTH} characters`
+    : undefined;
+  if (reason === undefined) return undefined;
+  const without = { namespace: clipped(namespace), service: clipped(name), reason, skipped: [] };
+  return { addresses: [], without: [without] };
+}
+
+function isTooLong({ entry }: PlannedAddress): boolean {
+  return namesOfEntry(entry).some((name) => name.length > MAX_NAME_LENGTH);
+}
+
+function clipped(name: string): string {
+  return name.length > SHOWN_NAME ? `${name.slice(0, SHOWN_NAME)}...` : name;
 }
 
 /** What of a Service is not forwarded, in words. */
@@ -301,7 +334,7 @@ function plannedPort({ name, targetPort, appProtocol }: ServicePort, port: numbe
 function byHostname(endpoints: readonly ServiceEndpoint[]): [string, ServiceEndpoint[]][] {
   const named = new Map<string, ServiceEndpoint[]>();
   for (const endpoint of endpoints) {
-    if (endpoint.hostname === undefined) continue;
+    if (endpoint.hostname === undefined || !isLabel(endpoint.hostname)) continue;
     const list = named.get(endpoint.hostname);
     if (list) list.push(endpoint);
     else named.set(endpoint.hostname, [endpoint]);

@@ -108,3 +108,26 @@ Deno.test("Claims tells the same names in another cluster, until they are gone o
   claims.drop(claim, "one");
   assert.equal(claims.collides({ ...claim, cluster: "b" }), false);
 });
+
+Deno.test("HostsBoard refuses a session more than the helper takes, and others go on", async () => {
+  const board = freeBoard();
+  const many = (count: number, length: number) =>
+    Array.from({ length: count }, (_, index) =>
+      entry(
+        `127.1.${index >> 8}.${index & 255}`,
+        `s${index}`.padEnd(length, "x"),
+        "n".repeat(length),
+        false,
+      ));
+  await board.put("one", [entry("127.1.31.1", "web", "shop", true)]);
+  await board.put("two", many(3, 9));
+  // By number, and by the length of the request.
+  for (const tooMany of [many(16_384, 9), many(16_000, 63), many(16_383, 63)]) {
+    await assert.rejects(board.put("two", tooMany), { hint: /--only/ });
+    const { result } = await board.put("one", [entry("127.1.31.1", "leaf", "shop", true)]);
+    assert.equal(result.lines.length, 4);
+  }
+  await board.put("two", many(16_383, 9));
+  await board.put("two", []);
+  assert.equal(board.current.result.lines.length, 1);
+});

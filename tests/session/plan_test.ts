@@ -304,3 +304,39 @@ Deno.test("matchesGlob takes every character but * and ? as itself", () => {
   assert.equal(matchesGlob("a.b", "a?b"), true);
   assert.equal(matchesGlob("axb", "a.b"), false);
 });
+
+Deno.test("planSession gives no address to what cannot be a host name, and says why", () => {
+  const odd = ["a\x1b[31m", "..", "x y", "UPPER", "a\n1.2.3.4 google.com", "a".repeat(64), ""];
+  const plan = planSession([
+    ...odd.map((name) => service(name)),
+    service("web", { namespace: "../evil" }),
+    service("db", {
+      kind: "headless",
+      endpoints: ["db-0", "a b", "A", "b".repeat(64)].map((name) => endpoint(name, {}, name)),
+    }),
+    service("ok"),
+  ], OPTIONS);
+  assert.deepEqual(plan.addresses.map(({ key }) => key), ["shop/db", "shop/ok", "shop/db/db-0"]);
+  assert.deepEqual(
+    plan.without.map(({ service, reason }) => [service, reason]).sort(),
+    [...odd.map((name) => [name, "its name is no DNS label"]), [
+      "web",
+      "its namespace is no DNS label",
+    ]].sort(),
+  );
+  assert.ok(planSession([service("x".repeat(1e6))], OPTIONS).without[0]!.service.length < 100);
+});
+
+Deno.test("planSession gives no address to what is too long with the session's domain", () => {
+  const domain = `${"d".repeat(60)}.${"e".repeat(60)}.${"f".repeat(60)}.test`;
+  const headless = (name: string, pod: string) =>
+    service(name, { kind: "headless", endpoints: [endpoint(pod, {}, pod)] });
+  const plan = planSession(
+    [headless("short", "p".repeat(60)), service("l".repeat(63))],
+    { ...OPTIONS, domain },
+  );
+  assert.deepEqual(plan.addresses.map(({ key }) => key), ["shop/short"]);
+  assert.deepEqual(plan.without.map(({ reason }) => reason), [
+    "its host name would be longer than 253 characters",
+  ]);
+});
