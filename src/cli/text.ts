@@ -3,10 +3,7 @@
  * messages there are written by strangers: an escape sequence could rename the
  * window, hide lines or type into the shell.
  */
-
-/** C0 and C1 controls, line separators, and the marks that reverse the reading order. */
-// deno-lint-ignore no-control-regex -- they are what is looked for
-const HARMFUL = /[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g;
+import { HARMFUL, hexOf, spelled } from "../model/harmful.ts";
 
 /** One line that can be shown anywhere: harmful characters are spelled out, line breaks become blanks. */
 export function plain(text: string): string {
@@ -25,7 +22,7 @@ export function plainLines(text: string): string {
 export function plainJson(value: unknown): string {
   return JSON.stringify(value, null, 2).replace(
     HARMFUL,
-    (found) => found === "\n" ? found : `\\u${hex(found, 4)}`,
+    (found) => found === "\n" ? found : `\\u${hexOf(found, 4)}`,
   );
 }
 
@@ -81,13 +78,4 @@ export function size(bytes: number): string {
     if (value < 999.95) break;
   }
   return `${value.toFixed(1)} ${unit}`;
-}
-
-function spelled(found: string): string {
-  const code = found.charCodeAt(0);
-  return code <= 0xff ? `\\x${hex(found, 2)}` : `\\u${hex(found, 4)}`;
-}
-
-function hex(character: string, digits: number): string {
-  return character.charCodeAt(0).toString(16).padStart(digits, "0");
 }

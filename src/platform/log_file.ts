@@ -1,5 +1,6 @@
 import type { LogFields, Logger } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
+import { HARMFUL, spelled } from "../model/harmful.ts";
 
 /** Size in bytes at which the log is rotated: a day of a busy session. */
 const ROTATE_AT = 5 * 1024 * 1024;
@@ -8,8 +9,8 @@ const KEEP = 2;
 
 /**
  * A logger that appends one line per entry to a file (0600) and rotates it.
- * Lines: RFC 3339 time, level, message, `key=value` fields; control characters
- * are escaped, because messages may quote what a cluster said.
+ * Lines: RFC 3339 time, level, message, `key=value` fields; what could harm a
+ * terminal or look like another line is escaped, because messages may quote what a cluster said.
  */
 export function fileLogger(path: string, clock: Clock, level: "debug" | "info" = "info"): Logger {
   let file = Deno.openSync(path, { create: true, append: true, mode: 0o600 });
@@ -64,10 +65,5 @@ function render(fields: LogFields): string {
 }
 
 function plain(text: string): string {
-  // deno-lint-ignore no-control-regex -- they are what is looked for
-  const control = /[\u0000-\u001f\u007f-\u009f]/g;
-  return text.replace(
-    control,
-    (c) => c === "\n" ? " | " : `\\x${c.charCodeAt(0).toString(16).padStart(2, "0")}`,
-  );
+  return text.replace(HARMFUL, (found) => found === "\n" ? " | " : spelled(found));
 }
