@@ -190,6 +190,7 @@ class Helper {
   #transaction(lockWaitMs?: number): HostsTransaction {
     return new HostsTransaction(realFiles, SYSTEM_PLACE, systemClock, {
       keepInode: this.#keepInode,
+      checkWay: this.#self.uid !== this.#self.euid,
       ...(lockWaitMs === undefined ? {} : { lockWaitMs }),
     });
   }

@@ -19,6 +19,7 @@ import {
 import { HostsLock } from "./lock.ts";
 import { type HostsPlace, MAX_HOSTS_BYTES } from "./place.ts";
 import { missingError, RENAME_CANNOT, replaceByRename, writeError } from "./replace.ts";
+import { checkWay } from "./way.ts";
 
 /** How long a held lock is waited for, in ms. */
 export const LOCK_WAIT_MS = 5_000;
@@ -29,6 +30,8 @@ export interface TransactionOptions {
   /** SELinux is on: a new file would get another label. */
   readonly keepInode?: boolean;
   readonly lockWaitMs?: number;
+  /** For a caller who is not root: where the file is a link, only root may have a say in where it leads. */
+  readonly checkWay?: boolean;
   /** Hears what recovery did, in words. */
   readonly note?: (text: string) => void;
 }
@@ -65,6 +68,7 @@ export class HostsTransaction {
   async run(edit: Edit): Promise<EditResult> {
     const lock = await this.#lock.acquire(this.#options.lockWaitMs ?? LOCK_WAIT_MS);
     try {
+      if (this.#options.checkWay === true) await this.#checkWay();
       await this.#recover();
       return await this.#edit(edit);
     } catch (error) {
@@ -115,6 +119,13 @@ export class HostsTransaction {
       }
     }
     throw busyError(this.#place.hosts);
+  }
+
+  async #checkWay(): Promise<void> {
+    const { hosts, owner } = this.#place;
+    if ((await this.#files.lstat(hosts))?.kind === "link") {
+      await checkWay(this.#files, hosts, owner);
+    }
   }
 
   /** There is nothing to take out of a file that is gone; everything else needs one. */

@@ -38,6 +38,8 @@ export interface OpenFile {
 export interface Files {
   /** Undefined when there is nothing of that name; does not follow a link. */
   lstat(path: string): Promise<FileFacts | undefined>;
+  /** What a link says, as it is written there. */
+  readLink(path: string): Promise<string>;
   /** `create` is exclusive (it fails on anything that exists, links included) and gives mode 0600. */
   open(path: string, how: "read" | "write" | "create"): Promise<OpenFile>;
   rename(from: string, to: string): Promise<void>;
@@ -69,6 +71,7 @@ export const realFiles: Files = {
     const flags = { read: "r", write: "r+", create: "wx+" }[how];
     return new RealOpenFile(await fs.open(path, flags, 0o600));
   },
+  readLink: (path) => fs.readlink(path),
   rename: (from, to) => fs.rename(from, to),
   remove: (path) => fs.unlink(path),
   makeFolder: (path, mode) => fs.mkdir(path, { mode }).then(() => {}),

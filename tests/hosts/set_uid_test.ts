@@ -274,6 +274,45 @@ test("starts no program, and opens nothing a caller could name", async (machine)
   assert.deepEqual(calls.filter((line) => /\/trace|\/etc\/shadow|connect\(/.test(line)), []);
 });
 
+test("writes where a linked hosts file leads, unless others could lead it elsewhere", async (machine) => {
+  await installCopy(machine);
+  const apply = async () => {
+    const helper = await SpokenHelper.start(machine, [COPY, "helper"], { as: DEMO });
+    const answer = await helper.ask({ op: "apply", entries: [entry("web")] });
+    const { code } = await helper.end();
+    return { answer: JSON.stringify(answer), code };
+  };
+  // As in a system that is built from links, a sticky folder among them.
+  await machine.sh(
+    `mkdir -p /opt/store/one; chmod 1777 /opt/store; mv /etc/hosts /opt/store/one/hosts
+    mkdir /opt/static; ln -s ../store/one /opt/static/now; ln -s /opt/static/./now/hosts /etc/hosts`,
+  );
+  const { answer, code } = await apply();
+  assert.match(answer, /"ok":true/);
+  assert.equal(code, 0);
+  assert.equal(await machine.read("/opt/store/one/hosts"), HOSTS);
+  assert.equal(await machine.sh("readlink /etc/hosts"), "/opt/static/./now/hosts\n");
+
+  await machine.sh("echo root:secret > /opt/shadow; chmod 600 /opt/shadow");
+  const mine = `${DEMO.home}/hosts`;
+  const ways = [
+    `ln -sfn /opt/shadow ${mine}; ln -sfn ${mine} /etc/hosts`,
+    `ln -sfn ../../opt/shadow ${mine}; ln -sfn ../home/./demo/../demo/hosts /etc/hosts`,
+    `ln -sfn /opt ${mine}; ln -sfn ${mine}/shadow /etc/hosts`,
+    `mkdir -m 775 /opt/loose; ln -s /opt/shadow /opt/loose/hosts; ln -sfn /opt/loose/hosts /etc/hosts`,
+    `ln -s /opt/shadow /opt/store/mine; chown -h ${DEMO.uid} /opt/store/mine
+      ln -sfn /opt/store/mine /etc/hosts`,
+  ];
+  for (const way of ways) {
+    await machine.sh(way);
+    const { answer, code } = await apply();
+    assert.match(answer, /Cannot edit \/etc\/hosts: it leads through/, way);
+    // The last edit is refused as well: nothing was taken out.
+    assert.equal(code, 1);
+    assert.equal(await machine.read("/opt/shadow"), "root:secret\n");
+  }
+});
+
 test("is not installed where it could be changed or would not work", async (machine) => {
   const before = await machine.changes();
   const refusal = async (prefix: string, reason: RegExp) => {

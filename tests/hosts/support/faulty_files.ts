@@ -16,6 +16,7 @@ export function faultyFiles(real: Files, fault: Fault): Files {
       fault.before(`open ${how} ${path}`);
       return faultyOpenFile(await real.open(path, how), path, fault);
     },
+    readLink: (path) => real.readLink(path),
     rename: (from, to) => {
       fault.before(`rename ${from} ${to}`);
       return real.rename(from, to);
