@@ -21,12 +21,15 @@ e2e("odd things in the state folder stop neither svc nor doctor", async (scene) 
 
 e2e("a svc that cannot come up says why, and does not stay", async (scene) => {
   const { box } = scene;
-  await box.sh("mkdir -p ~/.codezero/state/addresses.json");
+  // A file by its looks; reading it is an I/O error.
+  await box.sh(
+    "mkdir -pm 700 ~/.codezero/state && ln -s /proc/self/mem ~/.codezero/state/addresses.json",
+  );
   const refused = await scene.czctl("teleport", "ns", ns);
   assert.equal(refused.code, 1);
   assert.match(refused.stderr, /^error: Cannot start czfwd: .*addresses\.json/m);
   await until("it has ended", async () => (await box.pidsOf("czfwd")).length === 0);
-  await box.sh("rmdir ~/.codezero/state/addresses.json");
+  await box.sh("rm ~/.codezero/state/addresses.json");
   await scene.done("teleport", "ns", ns);
   await scene.done("stop");
 });
