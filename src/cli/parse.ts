@@ -28,14 +28,20 @@ export async function parseAndRun(args: readonly string[], context: CliContext):
 function normalised(args: readonly string[], program: Command): string[] {
   if (args[0] === "help") {
     // For a command there is not, commander would show the help of all, as though that had been asked for.
-    const known = args[1] === undefined || isCommand(program, args[1]);
-    return known ? [...args.slice(1), "--help"] : args.slice(1);
+    let parent = program;
+    for (const word of args.slice(1)) {
+      if (parent.commands.length === 0 || word.startsWith("-")) break;
+      const child = commandOf(parent, word);
+      if (child === undefined) return args.slice(1);
+      parent = child;
+    }
+    return [...args.slice(1), "--help"];
   }
   return args.length === 0 ? ["--help"] : [...args];
 }
 
-function isCommand(program: Command, name: string): boolean {
-  return program.commands.some((one) => one.name() === name || one.aliases().includes(name));
+function commandOf(parent: Command, name: string): Command | undefined {
+  return parent.commands.find((one) => one.name() === name || one.aliases().includes(name));
 }
 
 function asCzctlError(
@@ -66,7 +72,7 @@ function asCzctlError(
       });
     }
   }
-  const help = command === undefined || !isCommand(program, command)
+  const help = command === undefined || commandOf(program, command) === undefined
     ? "czctl --help"
     : `czctl ${[command, ...subcommand(command, args)].join(" ")} --help`;
   return new CzctlError("usage", message, { hint: `See ${help}` });

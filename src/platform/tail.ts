@@ -22,6 +22,19 @@ export async function tail(
   return file && linesOf(path, file, options);
 }
 
+/** The same for a file that is not there yet: waits for it, then gives all of it. */
+export async function* tailOnceThere(
+  path: string,
+  options: Pick<TailOptions, "signal">,
+): AsyncGenerator<string> {
+  const { signal } = options;
+  while (!signal.aborted) {
+    const found = await tail(path, { lines: Infinity, follow: true, signal });
+    if (found !== undefined) return yield* found;
+    await pause(signal);
+  }
+}
+
 async function* linesOf(
   path: string,
   file: Deno.FsFile,

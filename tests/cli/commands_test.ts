@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import { findingLines } from "../../src/cli/doctor/action.ts";
 import { runCommandLine } from "../../src/cli/main.ts";
 import { readCommandLine } from "../../src/cli/grammar.ts";
 import type { SessionInfo } from "../../src/model/control.ts";
+import { CzctlError } from "../../src/model/errors.ts";
 import { eventBody, fakeContext, fakeSession, fakeStatus, withControlServer } from "./fakes.ts";
 import { withFolder } from "../temp_folder.ts";
+import { until } from "../until.ts";
 
 async function run(line: string, home: string) {
   const { args, program } = readCommandLine(line.split(" "));
@@ -355,6 +358,40 @@ Deno.test("czctl run in the only session without a workload's environment runs t
   });
 });
 
+Deno.test("czctl logs -f before the first start waits for the log", async () => {
+  await withFolder(async (home) => {
+    const { context, terminal, interrupt } = fakeContext(home);
+    const path = context.paths().log;
+    const ended = runCommandLine(["logs", "-f"], context);
+    await until("it says so", () => terminal.err.includes("waiting until czfwd runs"));
+    await Deno.mkdir(path.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(path, "one\n");
+    await until("the line", () => terminal.out === "one\n");
+    interrupt(new CzctlError("interrupted", "Interrupted by SIGINT"));
+    assert.equal(await ended, 130);
+  });
+});
+
+Deno.test("czctl doctor shows each command of a mend on a line of its own", () => {
+  const lines = findingLines([
+    { subject: "cluster", state: "ok", text: "It answers" },
+    {
+      subject: "session 3f2a9c01",
+      state: "problem",
+      text: "Its cluster is unreachable",
+      mend: "To be run by an administrator:\nkubectl create role a\x1b[2J\nkubectl create role b",
+    },
+  ]);
+  assert.deepEqual(lines, [
+    "ok  cluster           It answers",
+    "!!  session 3f2a9c01  Its cluster is unreachable",
+    "       mend: To be run by an administrator:",
+    "             kubectl create role a\\x1b[2J",
+    "             kubectl create role b",
+    "1 problem, 0 warnings",
+  ]);
+});
+
 Deno.test("czctl logs shows the last lines", async () => {
   await withFolder(async (home) => {
     const { context } = fakeContext(home);
@@ -376,6 +413,8 @@ const usage: [string, RegExp][] = [
   ["status -- ls", /No program can be run by "czctl status"/],
   ["session", /Usage: czctl session/],
   ["session nonsense", /Unknown command "nonsense"/],
+  ["help nonsense", /Unknown command "nonsense"/],
+  ["help session nonsense", /Unknown command "nonsense"/],
   ["completions tcsh", /Allowed choices are bash, zsh, fish/],
   ["completions", /Missing required argument "shell"/],
   ["version extra", /too many arguments/i],

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { tail } from "../../src/platform/tail.ts";
+import { tail, tailOnceThere } from "../../src/platform/tail.ts";
 import { withFolder } from "../temp_folder.ts";
 
 function withFile(act: (path: string) => Promise<void>): Promise<void> {
@@ -38,6 +38,24 @@ Deno.test("tail() finds the last lines of a long file", async () => {
 Deno.test("tail() knows no missing file", async () => {
   const signal = new AbortController().signal;
   assert.equal(await tail("/nonexistent/log", { lines: 1, follow: true, signal }), undefined);
+});
+
+Deno.test("tailOnceThere() waits for the file, then gives all of it and follows", async () => {
+  await withFile(async (path) => {
+    const control = new AbortController();
+    const lines = tailOnceThere(path, { signal: control.signal });
+    const first = lines.next();
+    await Deno.writeTextFile(`${path}.new`, "1\n2\n");
+    await Deno.rename(`${path}.new`, path);
+    assert.equal((await first).value, "1\n");
+    assert.equal((await lines.next()).value, "2\n");
+    await Deno.writeTextFile(path, "3\n", { append: true });
+    assert.equal((await lines.next()).value, "3\n");
+    const last = lines.next();
+    control.abort();
+    assert.equal((await last).done, true);
+    assert.equal((await tailOnceThere("/nonexistent/log", control).next()).done, true);
+  });
 });
 
 Deno.test("tail() follows what is appended, over rotation and truncation", async () => {

@@ -28,17 +28,18 @@ export async function doctor(
   return problems === 0 ? EXIT.done : EXIT.failed;
 }
 
-/** One line per finding, its mend below it, and a sum at the end. */
+/** One line per finding, its mend of one or more lines below it, and a sum at the end. */
 export function findingLines(findings: readonly Finding[]): string[] {
   const mark = { ok: "ok", warning: "!", problem: "!!", fixed: "fixed" };
   const table = columns(
     findings.map((finding) => [mark[finding.state], finding.subject, finding.text].map(plain)),
   );
   const lines = findings.flatMap((finding, at) => {
-    const mend = finding.state === "ok" || finding.mend === undefined
-      ? []
-      : [`       mend: ${plain(finding.mend)}`];
-    return [table[at]!, ...mend];
+    const mend = finding.state === "ok" ? [] : (finding.mend?.split("\n") ?? []);
+    return [
+      table[at]!,
+      ...mend.map((line, at) => `       ${at === 0 ? "mend:" : "     "} ${plain(line)}`),
+    ];
   });
   const problems = findings.filter((finding) => finding.state === "problem").length;
   const warnings = findings.filter((finding) => finding.state === "warning").length;

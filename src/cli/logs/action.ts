@@ -1,5 +1,5 @@
 import { EXIT } from "../../model/errors.ts";
-import { tail } from "../../platform/tail.ts";
+import { tail, tailOnceThere } from "../../platform/tail.ts";
 import type { CliContext } from "../context.ts";
 
 /** `czctl logs [-f]`; Ctrl-C is how following ends. */
@@ -8,15 +8,14 @@ export async function logs(
   context: CliContext,
 ): Promise<number> {
   const { print, signal } = context;
-  const found = await tail(context.paths().log, {
-    lines: options.lines,
-    follow: options.follow === true,
-    signal,
-  });
-  if (found === undefined) {
+  const path = context.paths().log;
+  const follow = options.follow === true;
+  const found = await tail(path, { lines: options.lines, follow, signal });
+  if (found === undefined && !follow) {
     print.say("No log yet: czfwd has not run");
     return EXIT.done;
   }
-  for await (const line of found) print.raw(line);
+  if (found === undefined) print.note("No log yet: waiting until czfwd runs");
+  for await (const line of found ?? tailOnceThere(path, { signal })) print.raw(line);
   return signal.aborted ? EXIT.interrupted : EXIT.done;
 }
