@@ -1,5 +1,5 @@
 import { ascii, pad, plain, plainJson, plainLines } from "./text.ts";
-import type { Terminal } from "./terminal.ts";
+import type { Stream, Terminal } from "./terminal.ts";
 
 /** Where the right column of steps begins. */
 const DETAIL_COLUMN = 48;
@@ -47,14 +47,15 @@ export class Printer {
     const mark = this.terminal.unicode ? "✔" : "ok";
     const text = `${pad(plain(label), DETAIL_COLUMN)} ${plain(detail)}`.trimEnd();
     const stream = this.aside ? this.terminal.stderr : this.terminal.stdout;
-    stream.write(`  ${this.#colored(32, mark)} ${this.#styled(text)}\n`);
+    stream.write(`  ${colored(32, mark, stream)} ${this.#styled(text)}\n`);
   }
 
   /** Something to know; nothing failed. */
   note(text: string): void {
     if (this.quiet) return;
     this.#clearProgress();
-    this.terminal.stderr.write(`  ${this.#colored(33, "!")} ${this.#styled(plain(text))}\n`);
+    const { stderr } = this.terminal;
+    stderr.write(`  ${colored(33, "!", stderr)} ${this.#styled(plain(text))}\n`);
   }
 
   /** A plain line for people, beside the facts. */
@@ -84,8 +85,9 @@ export class Printer {
   /** A failure: what and why, then what to do about it, which may take several lines. */
   error(message: string, hint?: string): void {
     this.#clearProgress();
-    const text = `${this.#colored(31, "error:")} ${this.#styled(plain(message))}\n`;
-    this.terminal.stderr.write(
+    const { stderr } = this.terminal;
+    const text = `${colored(31, "error:", stderr)} ${this.#styled(plain(message))}\n`;
+    stderr.write(
       hint === undefined
         ? text
         : text + hint.split("\n").map((line) => `  ${this.#styled(plain(line))}\n`).join(""),
@@ -112,8 +114,8 @@ export class Printer {
   #styled(text: string): string {
     return this.terminal.unicode ? text : ascii(text);
   }
+}
 
-  #colored(code: number, text: string): string {
-    return this.terminal.color ? `\x1b[${code}m${text}\x1b[0m` : text;
-  }
+function colored(code: number, text: string, stream: Stream): string {
+  return stream.color ? `\x1b[${code}m${text}\x1b[0m` : text;
 }

@@ -59,8 +59,8 @@ function quiet(command: AnyCommand, host: CommandHost): void {
     outputError: () => {},
     getOutHelpWidth: () => Math.min(terminal.stdout.columns(), 100),
     getErrHelpWidth: () => Math.min(terminal.stderr.columns(), 100),
-    getOutHasColors: () => terminal.color,
-    getErrHasColors: () => terminal.color,
+    getOutHasColors: () => terminal.stdout.color,
+    getErrHasColors: () => terminal.stderr.color,
   });
   for (const child of command.commands) quiet(child, host);
 }

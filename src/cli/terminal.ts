@@ -3,6 +3,7 @@ import { CzctlError, messageOf } from "../model/errors.ts";
 /** One of the two streams a command writes to. */
 export interface Stream {
   readonly isTerminal: boolean;
+  readonly color: boolean;
   /** Width in characters; 80 where it is not known. */
   columns(): number;
   /** Throws BrokenPipe when nobody reads any more, CzctlError `failed` when output is lost. */
@@ -14,7 +15,6 @@ export interface Terminal {
   readonly stderr: Stream;
   /** Whether decoration may use more than ASCII. */
   readonly unicode: boolean;
-  readonly color: boolean;
   /** Whether a line on standard error can be written over. */
   readonly rewrites: boolean;
 }
@@ -28,11 +28,11 @@ export class BrokenPipe extends Error {
 export function realTerminal(env: Readonly<Record<string, string>>): Terminal {
   const isTerminal = Deno.stdout.isTerminal();
   const locale = env.LC_ALL || env.LC_CTYPE || env.LANG || "";
+  const colors = !env.NO_COLOR && env.TERM !== "dumb";
   return {
-    stdout: stream(Deno.stdout, "output"),
-    stderr: stream(Deno.stderr, "error"),
+    stdout: stream(Deno.stdout, "output", colors),
+    stderr: stream(Deno.stderr, "error", colors),
     unicode: isTerminal && /utf-?8/i.test(locale),
-    color: isTerminal && !env.NO_COLOR && env.TERM !== "dumb",
     rewrites: Deno.stderr.isTerminal() && env.TERM !== "dumb",
   };
 }
@@ -40,10 +40,13 @@ export function realTerminal(env: Readonly<Record<string, string>>): Terminal {
 function stream(
   file: { writeSync(bytes: Uint8Array): number; isTerminal(): boolean },
   name: "output" | "error",
+  colors: boolean,
 ): Stream {
   const encoder = new TextEncoder();
+  const isTerminal = file.isTerminal();
   return {
-    isTerminal: file.isTerminal(),
+    isTerminal,
+    color: isTerminal && colors,
     columns() {
       try {
         return Deno.consoleSize().columns || 80;

@@ -10,7 +10,6 @@ export class FakeTerminal implements Terminal {
   out = "";
   err = "";
   readonly unicode: boolean;
-  readonly color: boolean;
   readonly rewrites: boolean;
   readonly stdout;
   readonly stderr;
@@ -20,6 +19,7 @@ export class FakeTerminal implements Terminal {
       isTerminal?: boolean;
       unicode?: boolean;
       color?: boolean;
+      errorColor?: boolean;
       rewrites?: boolean;
       columns?: number;
     } = {},
@@ -27,10 +27,15 @@ export class FakeTerminal implements Terminal {
     const isTerminal = options.isTerminal ?? false;
     const columns = () => options.columns ?? 80;
     this.unicode = options.unicode ?? false;
-    this.color = options.color ?? false;
+    const color = options.color ?? false;
     this.rewrites = options.rewrites ?? isTerminal;
-    this.stdout = { isTerminal, columns, write: (text: string) => void (this.out += text) };
-    this.stderr = { isTerminal, columns, write: (text: string) => void (this.err += text) };
+    this.stdout = { isTerminal, color, columns, write: (text: string) => void (this.out += text) };
+    this.stderr = {
+      isTerminal,
+      color: options.errorColor ?? color,
+      columns,
+      write: (text: string) => void (this.err += text),
+    };
   }
 }
 

@@ -47,6 +47,16 @@ Deno.test("Printer colours marks only where the terminal wants colour", () => {
   assert.ok(!without.out.includes("\x1b"));
 });
 
+Deno.test("Printer colours each stream by itself: czctl ... 2>log gets no escapes into the log", () => {
+  const terminal = new FakeTerminal({ isTerminal: true, color: true, errorColor: false });
+  const print = new Printer(terminal);
+  print.step("a", "b");
+  print.note("c");
+  print.error("d");
+  assert.ok(terminal.out.includes("\x1b[32m"));
+  assert.equal(terminal.err.replaceAll("\r\x1b[K", ""), "  ! c\nerror: d\n");
+});
+
 Deno.test("Printer lets no text from a cluster reach the terminal in the raw", () => {
   const terminal = new FakeTerminal({ isTerminal: true });
   const print = new Printer(terminal);
