@@ -25,9 +25,12 @@ export function readCommandLine(argv: readonly string[]): CommandLine {
   if (first === undefined) return { args, program };
   const slash = first.indexOf("/");
   if (kindOf(slash === -1 ? first : first.slice(0, slash)) === undefined) return { args, program };
-  // A workload may itself be called "teleport": its name is never taken for the command.
+  // A workload, a namespace or a file may itself be called "env": it is never taken for the command.
   const from = slash === -1 ? 2 : 1;
-  const at = args.findIndex((arg, index) => index >= from && TRAILING.has(arg));
+  const at = args.findIndex((arg, index) =>
+    index >= from && TRAILING.has(arg) && !WITH_VALUE.test(args[index - 1]!) &&
+    !/^(-[fl]|--env-file|--selector)$/.test(args[index - 1]!)
+  );
   if (at === -1) return { args, program };
   return { args: [args[at]!, ...args.slice(0, at), ...args.slice(at + 1)], program };
 }
@@ -38,12 +41,20 @@ function apart(arg: string): string[] {
   return match ? [match[1]!, match[2]!] : [arg];
 }
 
-/** Options kubectl takes in front of its command, as in `kubectl -n shop get pods`. */
-const LEADING = /^(-n|-k|--namespace|--kubeconfig|--context)(=.*)?$/s;
+/** Options that take the next word with them, whatever the command (`-f` and `-l` are others in `logs`). */
+const WITH_VALUE =
+  /^(-[nakmco]|--(namespace|additional|kubeconfig|context|format|container|output))$/;
 
-/** `-n shop teleport deployment web` becomes `teleport deployment web -n shop`. */
+/** The others people put in front of a command. */
+const LEADING_FLAG = /^(-q|--quiet|-A|--all-namespaces)$/;
+
+/** `-n shop teleport deployment web`, as kubectl takes it, becomes `teleport deployment web -n shop`. */
 function commandFirst(args: readonly string[]): readonly string[] {
   let at = 0;
-  for (let match; (match = LEADING.exec(args[at] ?? "")) !== null;) at += match[2] ? 1 : 2;
+  for (let arg; (arg = args[at]) !== undefined;) {
+    if (WITH_VALUE.test(arg)) at += 2;
+    else if (LEADING_FLAG.test(arg) || WITH_VALUE.test(arg.split("=", 1)[0]!)) at++;
+    else break;
+  }
   return at < args.length ? [...args.slice(at), ...args.slice(0, at)] : args;
 }
