@@ -53,6 +53,10 @@ interface Look {
   readonly alive: boolean;
 }
 
+/** Between the end of its socket and that of its lock svc cleans up; how long that may take, in ms. */
+const ENDING_MS = 3_000;
+const LOOK_EVERY_MS = 100;
+
 /** Ports with trouble that are told one by one. */
 const MOST_TROUBLES = 5;
 
@@ -67,9 +71,7 @@ export async function runDoctor(
   },
 ): Promise<readonly Finding[]> {
   const { paths, signal, clock = systemClock } = options;
-  const status = await svcStatus(paths);
-  // Where nothing can be written no lock can be tried.
-  const alive = await svcIsAlive(paths).catch(() => status !== undefined);
+  const { status, alive } = await lookForSvc(paths, clock);
   const look: Look = { paths, signal, clock, status, alive };
   const found: Mendable[] = [
     ...checkSvc(look),
@@ -86,6 +88,21 @@ export async function runDoctor(
     findings.push(options.fix && fix ? await mended(finding, fix) : finding);
   }
   return findings;
+}
+
+/** One that is just ending, most often after a command that failed, is waited for. */
+async function lookForSvc(
+  paths: StatePaths,
+  clock: Clock,
+): Promise<Pick<Look, "status" | "alive">> {
+  const deadline = clock.monotonic() + ENDING_MS;
+  for (;;) {
+    const status = await svcStatus(paths);
+    // Where nothing can be written no lock can be tried.
+    const alive = await svcIsAlive(paths).catch(() => status !== undefined);
+    if (status !== undefined || !alive || clock.monotonic() > deadline) return { status, alive };
+    await clock.sleep(LOOK_EVERY_MS);
+  }
 }
 
 async function mended(finding: Finding, fix: () => Promise<string>): Promise<Finding> {

@@ -21,15 +21,14 @@ e2e("odd things in the state folder stop neither svc nor doctor", async (scene) 
 
 e2e("a svc that cannot come up says why, and does not stay", async (scene) => {
   const { box } = scene;
-  // A file by its looks; reading it is an I/O error.
   await box.sh(
-    "mkdir -pm 700 ~/.codezero/state && ln -s /proc/self/mem ~/.codezero/state/addresses.json",
+    "mkdir -pm 700 ~/.codezero/run && mount -t tmpfs -o ro,mode=700 none ~/.codezero/run",
   );
   const refused = await scene.czctl("teleport", "ns", ns);
   assert.equal(refused.code, 1);
-  assert.match(refused.stderr, /^error: Cannot start czfwd: .*addresses\.json/m);
+  assert.match(refused.stderr, /^error: Cannot start czfwd: Read-only .*czfwd\.lock/m);
   await until("it has ended", async () => (await box.pidsOf("czfwd")).length === 0);
-  await box.sh("rm ~/.codezero/state/addresses.json");
+  await box.sh("umount ~/.codezero/run");
   await scene.done("teleport", "ns", ns);
   await scene.done("stop");
 });
