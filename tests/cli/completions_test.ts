@@ -37,6 +37,11 @@ const cases: [string, string[]][] = [
   ["teleport po/pod-b", ["po/pod-b"]],
   ["teleport deploy web -n ", ["shop", "tools"]],
   ["teleport deploy web --namespace=t", ["--namespace=tools"]],
+  ["teleport deploy web -n=t", ["-n=tools"]],
+  ["teleport --context=", ["--context=dev", "--context=prod"]],
+  ["--context=dev teleport --context=p", ["--context=prod"]],
+  ["teleport --kubeconfig=", [":files"]],
+  ["teleport -f=./x", [":files"]],
   ["teleport deploy web -a shop -a t", ["tools"]],
   ["teleport --context ", ["dev", "prod"]],
   ["teleport -k ", [":files"]],
@@ -109,7 +114,7 @@ Deno.test({
         args: [
           "-c",
           `${completionScript("bash")}
-          COMP_WORDS=(czctl teleport deploy w); COMP_CWORD=3
+          COMP_LINE="czctl teleport deploy w"; COMP_WORDS=(czctl teleport deploy w); COMP_CWORD=3
           _czctl; printf '[%s]' "\${COMPREPLY[@]}"`,
         ],
         env,
@@ -123,6 +128,58 @@ Deno.test({
       );
     }),
 });
+
+/** As bash 5 splits them; `COMP_WORDS` and what replaces the last of them. */
+const splitByBash: [string, string, string, string][] = [
+  ["czctl  teleport --context=p", "czctl teleport --context = p", "--context=p", "prod"],
+  [
+    "czctl teleport --context=",
+    "czctl teleport --context =",
+    "--context=",
+    "prod arn:aws:x a@kube",
+  ],
+  ["czctl t --context arn:aw", "czctl t --context arn : aw", "arn:aw", "aws:x"],
+  ["czctl t --context=arn:aws:", "czctl t --context = arn : aws :", "--context=arn:aws:", "x"],
+  ["czctl t --context=a@k", "czctl t --context = a @ k", "--context=a@k", "@kube"],
+];
+
+for (const [line, words, asked, expected] of splitByBash) {
+  Deno.test({
+    name: `the bash script puts together what bash has split: ${line}<TAB>`,
+    ignore: !has("bash"),
+    fn: () =>
+      withFolder(async (folder) => {
+        const option = asked.startsWith("--") ? "--context=" : "";
+        const answers = ["prod", "arn:aws:x", "a@kube"].map((name) => option + name);
+        await Deno.writeTextFile(
+          join(folder, "czctl"),
+          `#!/bin/sh\nprintf '%s\\n' "$@" > "$0.asked"\nprintf '%s\\n' ${answers.join(" ")}\n`,
+          { mode: 0o755 },
+        );
+        const done = await new Deno.Command("bash", {
+          args: [
+            "-c",
+            `${completionScript("bash")}
+            COMP_LINE=$1; COMP_WORDS=($2); COMP_CWORD=$(( \${#COMP_WORDS[@]} - 1 ))
+            _czctl; printf '%s' "\${COMPREPLY[*]}"`,
+            "bash",
+            line,
+            words,
+          ],
+          env: { PATH: `${folder}:/usr/bin:/bin`, HOME: folder },
+          clearEnv: true,
+          cwd: folder,
+        }).output();
+        assert.equal(
+          new TextDecoder().decode(done.stdout),
+          expected,
+          new TextDecoder().decode(done.stderr),
+        );
+        const told = await Deno.readTextFile(join(folder, "czctl.asked"));
+        assert.equal(told.trimEnd().split("\n").at(-1), asked);
+      }),
+  });
+}
 
 Deno.test({
   name: "the fish script completes with descriptions",

@@ -51,9 +51,13 @@ export async function candidates(
   const starts = (list: readonly Candidate[]) =>
     list.filter((candidate) => candidate === FILES || candidate.value.startsWith(current));
 
-  const glued = /^(--[\w-]+)=(.*)$/.exec(current);
+  const glued = /^(--[\w-]+|-\w)=(.*)$/s.exec(current);
   if (glued) {
-    const values = await valuesOf(command, glued[1]!, source);
+    const option = command.options.find(({ short, long }) =>
+      short === glued[1] || long === glued[1]
+    );
+    const values = await valuesOf(command, option?.long ?? glued[1]!, source);
+    if (values.includes(FILES)) return [FILES];
     return values.filter((candidate) => candidate.value.startsWith(glued[2]!))
       .map((candidate) => ({ ...candidate, value: `${glued[1]}=${candidate.value}` }));
   }

@@ -5,21 +5,39 @@
  */
 const BASH = `# bash completion for czctl
 _czctl() {
-  local cur line value
-  # Read the words ourselves: bash splits at "=" and ":", czctl does not.
-  local -a words=("\${COMP_WORDS[@]:1:COMP_CWORD}")
-  cur="\${COMP_WORDS[COMP_CWORD]}"
+  local at line value word rest="$COMP_LINE" cur="" piece prefix
+  local -a words=()
+  # bash splits at "=", ":" and "@", too (COMP_WORDBREAKS), czctl does not: what has no blank
+  # between is one word.
+  for ((at = 0; at <= COMP_CWORD; at++)); do
+    word="\${COMP_WORDS[at]}"
+    if ((at > 0)) && [[ -n "$cur" && "$rest" != [[:blank:]]* ]]; then
+      cur+="$word"
+      words[\${#words[@]}-1]="$cur"
+    else
+      cur="$word"
+      words+=("$cur")
+    fi
+    rest="\${rest#"\${rest%%[![:blank:]]*}"}"
+    rest="\${rest#"$word"}"
+  done
+  # Only the last piece is replaced by what is offered, nothing of a lone "=", but an "@" is
+  # (rl_special_prefixes).
+  piece="$word"
+  [[ "$piece" == *[!=:@]* ]] || piece=""
+  prefix="\${cur%"$piece"}"
+  prefix="\${prefix%@}"
   COMPREPLY=()
   while IFS= read -r line; do
     value="\${line%%$'\\t'*}"
     if [[ "$value" == ":files" ]]; then
       compopt -o filenames 2>/dev/null
-      while IFS= read -r value; do COMPREPLY+=("$value"); done < <(compgen -f -- "$cur")
+      while IFS= read -r value; do COMPREPLY+=("$value"); done < <(compgen -f -- "$piece")
     elif [[ "$value" == "$cur"* ]]; then
       # Names from a cluster are data: quoted, they cannot become commands.
-      COMPREPLY+=("$(printf '%q' "$value")")
+      COMPREPLY+=("$(printf '%q' "\${value#"$prefix"}")")
     fi
-  done < <(czctl __complete "\${words[@]}" 2>/dev/null)
+  done < <(czctl __complete "\${words[@]:1}" 2>/dev/null)
 }
 complete -o nosort -F _czctl czctl 2>/dev/null || complete -F _czctl czctl
 `;
@@ -32,6 +50,7 @@ _czctl() {
   for line in "\${(@f)$(czctl __complete "\${(@)words[2,CURRENT]}" 2>/dev/null)}"; do
     value="\${line%%$'\\t'*}"
     if [[ "$value" == ":files" ]]; then
+      [[ "$PREFIX" == -*=* ]] && compset -P '*='
       _files
     elif [[ -n "$value" && "$line" == *$'\\t'* ]]; then
       candidates+=("\${value//:/\\\\:}:\${line#*$'\\t'}")
@@ -54,7 +73,10 @@ function __czctl_complete
     set -l current (commandline -ct)
     for line in (czctl __complete $words[2..-1] "$current" 2>/dev/null)
         if string match -q -- ':files*' $line
-            __fish_complete_path "$current"
+            set -l option (string match -r -- '^-[^=]*=' "$current")
+            for path in (__fish_complete_path (string replace -r -- '^-[^=]*=' '' "$current"))
+                echo "$option$path"
+            end
         else
             echo $line
         end
