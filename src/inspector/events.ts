@@ -8,6 +8,8 @@ import { sessionFacts, shapeOf, type Traffic, trafficOf } from "./facts.ts";
 const TICK_MS = 1000;
 /** Changes to requests are told together, so that a busy tunnel does not flood a page. */
 const FLUSH_MS = 200;
+/** How often what is only known on asking the cluster is asked, while somebody listens. */
+const LOOK_MS = 5_000;
 /** A comment line in between, so that a vanished listener is noticed. */
 const HEARTBEAT_MS = 15_000;
 /** Listeners at once, of each kind: one kind cannot shut the other out. */
@@ -18,6 +20,8 @@ const MAX_BACKLOG = 1024 * 1024;
 export interface EventSources {
   readonly clock: Clock;
   readonly sessions: () => readonly SessionInfo[];
+  /** Somebody looks: finds out what is not known by itself. */
+  readonly look: () => void;
   /** What else a listener is told at its start. */
   readonly hello: (full: boolean) => Readonly<Record<string, unknown>>;
   /** Summaries of these requests, as they are now. */
@@ -48,6 +52,7 @@ export class LiveEvents {
   #cancelTick: (() => void) | undefined;
   #cancelFlush: (() => void) | undefined;
   #sinceHeartbeat = 0;
+  #sinceLook = 0;
   #closed = false;
 
   constructor(sources: EventSources) {
@@ -158,6 +163,11 @@ export class LiveEvents {
   }
 
   #tick(): void {
+    this.#sinceLook += TICK_MS;
+    if (this.#sinceLook >= LOOK_MS) {
+      this.#sinceLook = 0;
+      this.#sources.look();
+    }
     const sessions = this.#sources.sessions();
     this.#tellSessions([...this.#listeners], sessions);
     const traffic = trafficOf(sessions);

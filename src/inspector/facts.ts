@@ -13,6 +13,7 @@ export interface SessionFacts {
   readonly createdAt: string;
   readonly state: SessionInfo["state"];
   readonly cluster: SessionInfo["cluster"];
+  readonly lost?: SessionInfo["lost"];
   readonly services: readonly ServiceInfo[];
   readonly context?: string;
   readonly server?: string;
@@ -23,7 +24,7 @@ export interface SessionFacts {
 /** A session as it is told to holders of the token (`full`) or to anybody. */
 export function sessionFacts(session: SessionInfo, full: boolean): SessionFacts {
   if (full) return session;
-  const { id, workload, namespaces, createdAt, state, cluster, services } = session;
+  const { id, workload, namespaces, createdAt, state, cluster, lost, services } = session;
   const { reachable, since } = cluster;
   return {
     id,
@@ -32,6 +33,7 @@ export function sessionFacts(session: SessionInfo, full: boolean): SessionFacts 
     createdAt,
     state,
     cluster: { reachable, ...(since === undefined ? {} : { since }) },
+    ...(lost === undefined ? {} : { lost }),
     services: services.map((service) => ({ ...service, ports: service.ports.map(portFacts) })),
   };
 }

@@ -27,6 +27,8 @@ export interface InspectorOptions {
   readonly log: Logger;
   /** What is open now; called often while a page is open. */
   readonly sessions: () => readonly SessionInfo[];
+  /** Called now and then while a page is open: to find out what nobody tells by itself. */
+  readonly look?: () => void;
   /** First port to try; 0 for any. */
   readonly port?: number;
   readonly limits?: Partial<StoreLimits>;
@@ -63,6 +65,7 @@ export async function startInspector(options: InspectorOptions): Promise<Inspect
   const events = new LiveEvents({
     clock,
     sessions,
+    look: () => options.look?.(),
     hello: (full) => ({
       version,
       authorized: full,

@@ -132,6 +132,11 @@ export interface LostNamespace {
   readonly state: "ending" | "gone";
 }
 
+/** In words, for people. */
+export function lostText({ namespace, state }: LostNamespace): string {
+  return `Namespace "${namespace}" ${state === "gone" ? "no longer exists" : "is being deleted"}`;
+}
+
 export interface ReachabilityInfo {
   readonly reachable: boolean;
   /** RFC 3339; when it was last known to be reachable. */

@@ -3,7 +3,7 @@ import { systemClock } from "../platform/clock.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import { silentLogger } from "../model/log.ts";
 import type { Clock } from "../model/clock.ts";
-import type { PortInfo, ServiceInfo, StatusInfo } from "../model/control.ts";
+import { lostText, type PortInfo, type ServiceInfo, type StatusInfo } from "../model/control.ts";
 import { openCluster } from "../cluster/cluster.ts";
 import { checkHosts, type HostsFinding } from "../hosts/checks.ts";
 import { rememberedPrefix } from "../hosts/elevate.ts";
@@ -17,7 +17,6 @@ import { pathExists, reasonOf, removeIfPresent, tryToWrite } from "../platform/p
 import { portLabel } from "./describe.ts";
 import { svcIsAlive, svcStatus } from "./launch.ts";
 import { recoverIfNeeded } from "./recovery.ts";
-import { lostText } from "./lost_namespaces.ts";
 import { SessionStore } from "./store.ts";
 
 /** One thing `czctl doctor` looked at. */

@@ -1,4 +1,4 @@
-import type { LostNamespace, NamespaceState } from "../model/control.ts";
+import { type LostNamespace, lostText, type NamespaceState } from "../model/control.ts";
 import type { Logger } from "../model/log.ts";
 import type { ClusterService } from "../model/service.ts";
 
@@ -64,9 +64,4 @@ export class LostNamespaces {
     this.#emptied.set(name, state);
     if (state !== "there") this.#log.warn(lostText({ namespace: name, state }));
   }
-}
-
-/** In words, for people. */
-export function lostText({ namespace, state }: LostNamespace): string {
-  return `Namespace "${namespace}" ${state === "gone" ? "no longer exists" : "is being deleted"}`;
 }

@@ -1,4 +1,9 @@
-import type { EnvFileInfo, SessionInfo, TeleportRequest } from "../model/control.ts";
+import {
+  type EnvFileInfo,
+  lostText,
+  type SessionInfo,
+  type TeleportRequest,
+} from "../model/control.ts";
 import { CzctlError, messageOf } from "../model/errors.ts";
 import type { Clock } from "../model/clock.ts";
 import type { Logger } from "../model/log.ts";
@@ -12,7 +17,7 @@ import type { Emit } from "./emit.ts";
 import { Forwarder } from "./forwarder.ts";
 import { Holders } from "./holders.ts";
 import type { HostsBoard } from "./hosts_board.ts";
-import { LostNamespaces, lostText } from "./lost_namespaces.ts";
+import { LostNamespaces } from "./lost_namespaces.ts";
 import { outsideNames } from "./outside.ts";
 import { unfitting } from "./plan.ts";
 import { Reachability } from "./reachability.ts";

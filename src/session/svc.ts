@@ -96,7 +96,12 @@ async function serve(
     () => clock.now(),
   );
   const hosts = startHosts({ paths, clock, log });
-  const inspector = await startInspector({ clock, log, sessions: () => registry.list() });
+  const inspector = await startInspector({
+    clock,
+    log,
+    sessions: () => registry.list(),
+    look: () => void registry.look(),
+  });
   let cancelIdle = () => {};
   const idleAfter = (ms: number) => {
     cancelIdle();

@@ -33,10 +33,11 @@ function handClock() {
 
 function bench() {
   const { clock, advance, pending } = handClock();
-  const state = { sessions: [session([service("web")])] };
+  const state = { sessions: [session([service("web")])], looked: 0 };
   const events = new LiveEvents({
     clock,
     sessions: () => state.sessions,
+    look: () => state.looked++,
     hello: (full) => ({ full }),
     requests: (ids) => ids,
     unreadable: () => [],
@@ -75,6 +76,7 @@ Deno.test("LiveEvents tells shapes when they change and figures each second, and
   );
   advance(5000);
   assert.equal(await listener.take(), "");
+  assert.equal(state.looked, 1, "what nobody tells is asked for while somebody listens");
   state.sessions = [
     session([service("web", { ports: [port(80, { connections: 1, bytesDown: 9 })] })]),
   ];

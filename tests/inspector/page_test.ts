@@ -95,6 +95,96 @@ browserTest("the page shows sessions, their services and what flows", async (bro
   });
 });
 
+browserTest(
+  "the page says that a namespace is gone, and keeps what is unfolded",
+  async (browser) => {
+    const opened = new Date(Date.now() - 57_000).toISOString();
+    let more: Partial<SessionInfo> = { createdAt: opened, notes: ["one"] };
+    await withInspector(() => [session([service("web")], more)], async (inspector, url) => {
+      const page = await browser.newPage({ viewport: { width: 1200, height: 800 } });
+      await page.goto(inspector.inspectUrl());
+      await page.locator(".notes summary").click();
+      await page.locator(".notes li", { hasText: "one" }).waitFor();
+      assert.match(await page.locator(".session .more").first().innerText(), /open for 5\d s/);
+      await page.getByText("open for 1 min").waitFor({ timeout: 10_000 });
+
+      const gone = 'Namespace "sample-project" no longer exists';
+      more = {
+        ...more,
+        lost: [{ namespace: "sample-project", state: "gone" }],
+        notes: [gone, "one"],
+      };
+      inspector.sessionsChanged();
+      await page.locator("#banners", { hasText: gone }).waitFor();
+      assert.equal(await page.locator(".session .state").innerText(), "namespace gone");
+      assert.ok(await page.locator(".notes li", { hasText: "one" }).isVisible());
+      assert.equal(
+        await page.evaluate("document.activeElement.dataset.key"),
+        "a1b2c3/notes",
+        "the focus stays where it was",
+      );
+      await shot(page, "gone");
+
+      // Those without the token, too: /etc/hosts shows as much.
+      const other = await (await browser.newContext()).newPage();
+      await other.goto(url);
+      await other.locator("#banners", { hasText: gone }).waitFor();
+      await other.context().close();
+      more = { createdAt: opened };
+      inspector.sessionsChanged();
+      await page.getByText("connected").waitFor();
+      assert.equal(await page.locator("#banners").innerText(), "");
+      await page.close();
+    });
+  },
+);
+
+browserTest("in a narrow window a chosen request is in sight", async (browser) => {
+  await withInspector(() => [session([service("web")])], async (inspector) => {
+    const page = await browser.newPage({ viewport: { width: 360, height: 740 } });
+    await page.goto(inspector.inspectUrl());
+    await page.getByText("Waiting for requests").waitFor();
+    await until("capture", () => inspector.tap.watching);
+    const info = { namespace: "sample-project", service: "web", port: 80, pod: "web-1" };
+    const bytes = (text: string) => new TextEncoder().encode(text);
+    for (let n = 0; n < 60; n++) {
+      const tap = inspector.tap.open(info)!;
+      tap.up(bytes(`GET /item/${n}/${"long".repeat(40)} HTTP/1.1\r\nHost: web\r\n\r\n`));
+      tap.down(bytes("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+      tap.close();
+    }
+    await page.locator(".request").nth(59).waitFor();
+    await page.locator(".request", { hasText: "/item/50/" }).click();
+    const close = page.getByRole("button", { name: "Close" });
+    await close.waitFor();
+    const { y } = (await close.boundingBox())!;
+    assert.ok(y >= 0 && y < 740, `the head of the request is at ${y}`);
+    await shot(page, "narrow-detail");
+    assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 360);
+    await close.click();
+    await page.locator(".request", { hasText: "/item/50/" }).click();
+    await page.close();
+  });
+});
+
+browserTest("a tab that lost its token forgets no other tab's", async (browser) => {
+  await withInspector(() => [], async (inspector, url) => {
+    const context = await browser.newContext();
+    const old = await context.newPage();
+    // As after a restart of svc: a path that opens nothing any more.
+    await old.goto(`${url}/t/older/`);
+    await old.getByText("Requests are for your eyes only").waitFor();
+    const page = await context.newPage();
+    await page.goto(inspector.inspectUrl());
+    await page.getByText("Waiting for requests").waitFor();
+    await old.reload();
+    await old.getByText("Requests are for your eyes only").waitFor();
+    await old.goto(url);
+    await old.getByText("Waiting for requests").waitFor();
+    await context.close();
+  });
+});
+
 function without({ address: _, ...rest }: ReturnType<typeof service>) {
   return rest;
 }

@@ -1,9 +1,8 @@
-import type { StatusInfo } from "../../model/control.ts";
+import { lostText, type StatusInfo } from "../../model/control.ts";
 import { buildInfo } from "../../platform/build_info.ts";
 import type { CliContext } from "../context.ts";
 import { controlClient, ifRunning } from "../control.ts";
 import { recoverLeftovers } from "../leftovers.ts";
-import { lostText } from "../../session/lost_namespaces.ts";
 import { sessionTable, troubleLines } from "../session/list.ts";
 import { ago, columns, count } from "../text.ts";
 

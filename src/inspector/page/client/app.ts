@@ -1,4 +1,5 @@
 /** The page: follows the live stream and hands what it says to the panes. */
+import { lostText } from "../../../model/control.ts";
 import { portKey, type SessionFacts, type Traffic } from "../../facts.ts";
 import type { RequestSummary } from "../../request_json.ts";
 import type { OtherConnections } from "../../store.ts";
@@ -149,7 +150,10 @@ function banners(sessions: readonly SessionFacts[], connected: boolean, expired:
   if (expired) {
     texts.push("That address was used already or is older than a minute. Run: czctl inspect");
   }
-  for (const { cluster, context, workload } of sessions) {
+  for (const { cluster, context, lost, workload } of sessions) {
+    for (const gone of lost ?? []) {
+      texts.push(`${lostText(gone)}. The session goes on if it is made again.`);
+    }
     if (cluster.reachable) continue;
     const { since, reason } = cluster;
     const last = since === undefined

@@ -71,14 +71,29 @@ export class ServicesPane {
 
   #session(session: SessionFacts): HTMLElement {
     const { workload } = session;
-    const state = session.cluster.reachable
-      ? session.state === "ready" ? "connected" : session.state
-      : "cluster unreachable";
-    const more = [
-      session.context,
-      count(session.services.length, "service"),
-      `open for ${ageText(Date.now() - Date.parse(session.createdAt))}`,
-    ].filter((text) => text !== undefined).join(" · ");
+    const lost = new Set(session.lost?.map(({ namespace }) => namespace));
+    const gone = session.namespaces.every((namespace) => lost.has(namespace));
+    const state = !session.cluster.reachable
+      ? "cluster unreachable"
+      : gone
+      ? "namespace gone"
+      : session.state === "ready"
+      ? "connected"
+      : session.state;
+    const more = el("p", "more");
+    this.#rows.push({
+      keys: [],
+      text: "",
+      element: more,
+      refresh: () => {
+        const text = [
+          session.context,
+          count(session.services.length, "service"),
+          `open for ${ageText(Date.now() - Date.parse(session.createdAt))}`,
+        ].filter((part) => part !== undefined).join(" · ");
+        if (more.textContent !== text) more.textContent = text;
+      },
+    });
     const name = workload.kind === "namespace"
       ? workload.name
       : `${workload.kind}/${workload.name}`;
@@ -96,22 +111,38 @@ export class ServicesPane {
         ),
         el(
           "span",
-          `state ${session.cluster.reachable ? session.state : "bad"}`,
+          `state ${session.cluster.reachable && !gone ? session.state : "bad"}`,
           state,
         ),
-        el("p", "more", more),
+        more,
         ...(session.envFile === undefined ? [] : [envFile(session.envFile)]),
       ),
       el("div", "services", ...session.services.map((service) => this.#service(session, service))),
-      ...((session.notes ?? []).length === 0 ? [] : [
-        el(
-          "details",
-          "notes",
-          el("summary", {}, count(session.notes!.length, "note")),
-          el("ul", {}, ...session.notes!.map((note) => el("li", {}, note))),
-        ),
-      ]),
+      ...((session.notes ?? []).length === 0 ? [] : [this.#notes(session.id, session.notes!)]),
     );
+  }
+
+  #notes(session: string, notes: readonly string[]): HTMLElement {
+    const key = `${session}/notes`;
+    return this.#foldable(
+      key,
+      el(
+        "details",
+        "notes",
+        el("summary", { attributes: { "data-key": key } }, count(notes.length, "note")),
+        el("ul", {}, ...notes.map((note) => el("li", {}, note))),
+      ),
+    );
+  }
+
+  /** Unfolded as it was before the last change. */
+  #foldable(key: string, element: HTMLDetailsElement): HTMLDetailsElement {
+    element.open = this.#unfolded.has(key);
+    element.addEventListener("toggle", () => {
+      if (element.open) this.#unfolded.add(key);
+      else this.#unfolded.delete(key);
+    });
+    return element;
   }
 
   #service(session: SessionFacts, service: Service): HTMLElement {
@@ -159,11 +190,7 @@ export class ServicesPane {
       ),
       this.#inside(service, keys),
     );
-    element.open = this.#unfolded.has(id);
-    element.addEventListener("toggle", () => {
-      if (element.open) this.#unfolded.add(id);
-      else this.#unfolded.delete(id);
-    });
+    this.#foldable(id, element);
     this.#rows.push({
       keys,
       element,
@@ -256,7 +283,7 @@ export class ServicesPane {
       service.address === undefined || service.aliasOf !== undefined ? undefined : button(
         "Only its requests",
         () => this.#actions.filterRequests(`${service.namespace}/${service.name}`),
-        { class: "small" },
+        { class: "small", attributes: { "data-key": `${keys[0]}/only` } },
       ),
     );
   }

@@ -28,10 +28,15 @@ export function goHome(): boolean {
   return true;
 }
 
-/** Remembers this path, or forgets it when it no longer opens anything. */
+/**
+ * Remembers this path, or forgets it when it no longer opens anything. What
+ * another tab has remembered since is not ours to forget.
+ */
 export function rememberHome(authorized: boolean): void {
-  if (!location.pathname.startsWith("/t/")) return;
-  store(HOME, authorized ? location.pathname : undefined);
+  const path = location.pathname;
+  if (!path.startsWith("/t/")) return;
+  if (authorized) store(HOME, path);
+  else if (stored(HOME) === path) store(HOME, undefined);
 }
 
 function stored(key: string): string | null {
