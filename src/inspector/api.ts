@@ -40,13 +40,15 @@ interface Asked {
 type Answering = Response | Promise<Response>;
 type Route = (context: ApiContext, asked: Asked, id: string) => Answering;
 
+const EVENTS = "/api/events";
+
 /** `[method, path, who, what]`; `*` in a path stands for one segment, handed over decoded. */
 const ROUTES: readonly (readonly [string, string, "anybody" | "holder", Route])[] = [
   ["GET", "/api/status", "anybody", status],
   ["GET", "/api/sessions", "anybody", sessions],
   ["GET", "/api/tunnels", "anybody", tunnels],
   ["GET", "/api/tunnels/*", "anybody", tunnel],
-  ["GET", "/api/events", "anybody", events],
+  ["GET", EVENTS, "anybody", events],
   ["GET", "/metrics", "anybody", metrics],
   ["POST", "/api/capture", "holder", capture],
   ["GET", "/api/requests/http", "holder", requests],
@@ -67,22 +69,26 @@ export function handle(context: ApiContext, request: Request): Answering {
   const navigable = path === "/";
   const refused = refusal(request, context.port(), navigable);
   if (refused !== undefined) return problem(403, refused);
+  // wait-on and the like ask for heads alone; the server leaves the body out.
+  const method = request.method === "HEAD" && path !== EVENTS ? "GET" : request.method;
   const asset = ASSETS[path];
   if (asset !== undefined) {
-    if (request.method !== "GET") return notAllowed(["GET"]);
+    if (method !== "GET") return notAllowed(["GET"]);
     const code = url.searchParams.get("code");
-    if (navigable && code !== null) return enter(context, request, code);
+    if (navigable && code !== null && request.method === "GET") {
+      return enter(context, request, code);
+    }
     return answer(200, asset.text, { "content-type": asset.type });
   }
   const tokens = cookiesOf(request.headers, cookieName(context.port()));
   const full = tokens.some((token) => context.access.accepts(token));
   const asked = { request, path, query: url.searchParams, full };
   const allowed: string[] = [];
-  for (const [method, pattern, who, route] of ROUTES) {
+  for (const [wanted, pattern, who, route] of ROUTES) {
     const id = match(pattern, path);
     if (id === undefined) continue;
-    allowed.push(method);
-    if (method !== request.method) continue;
+    allowed.push(wanted);
+    if (wanted !== method) continue;
     if (who === "holder" && !full) {
       return problem(401, "This needs the token", "Open the inspector with: czctl inspect");
     }

@@ -75,6 +75,26 @@ Deno.test("/api/tunnels tells each port in the words of the ngrok agent", async 
   });
 });
 
+Deno.test("HEAD is answered as GET without a body, and uses no code up", async () => {
+  await withInspector(() => [], async (inspector, url) => {
+    const head = async (path: string) => {
+      const answer = await fetch(path, { method: "HEAD", redirect: "manual" });
+      assert.equal(await answer.text(), "");
+      return answer.status;
+    };
+    for (const path of ["/", "/style.css", "/metrics", "/api/status"]) {
+      assert.equal(await head(url + path), 200, path);
+    }
+    assert.equal(await head(`${url}/api/events`), 405);
+    assert.equal(await head(`${url}/api/requests/http`), 401);
+    const entry = inspector.inspectUrl();
+    assert.equal(await head(entry), 200);
+    const answer = await fetch(entry, { redirect: "manual" });
+    await answer.body?.cancel();
+    assert.match(answer.headers.get("location")!, /^\/t\//);
+  });
+});
+
 Deno.test("requests are listed newest first, filtered, masked, revealed and cleared", async () => {
   await watched(() => [], async (inspector, ask) => {
     passThrough(

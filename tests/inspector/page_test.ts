@@ -167,6 +167,62 @@ browserTest("in a narrow window a chosen request is in sight", async (browser) =
   });
 });
 
+/** Lets a test say whether a tab is in sight; headless pages all are. */
+const SIGHT = `let hidden = false;
+  Object.defineProperty(document, "hidden", { get: () => hidden });
+  globalThis.sight = (seen) => {
+    hidden = !seen;
+    document.dispatchEvent(new Event("visibilitychange"));
+  };`;
+
+browserTest(
+  "many tabs leave each other room, and one of those out of sight goes on",
+  async (browser) => {
+    await withInspector(() => [session([service("web")])], async (inspector) => {
+      const context = await browser.newContext();
+      await context.addInitScript(SIGHT);
+      const pages: Page[] = [];
+      for (let n = 0; n < 8; n++) {
+        const page = await context.newPage();
+        await page.goto(inspector.inspectUrl(), { timeout: 10_000 });
+        await page.getByText("Waiting for requests").waitFor({ timeout: 10_000 });
+        await page.evaluate("sight(false)");
+        pages.push(page);
+      }
+      const send = (path: string) => {
+        const tap = inspector.tap.open({
+          namespace: "sample-project",
+          service: "web",
+          port: 80,
+          pod: "web-1",
+        })!;
+        tap.up(new TextEncoder().encode(`GET ${path} HTTP/1.1\r\nHost: web\r\n\r\n`));
+        tap.close();
+      };
+      const seeing = async (path: string) => {
+        const found = await Promise.all(
+          pages.map((page) => page.locator(".request", { hasText: path }).count()),
+        );
+        return found.filter((count) => count > 0).length;
+      };
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      send("/first");
+      await until("one tab sees it", async () => await seeing("/first") > 0);
+      assert.equal(await seeing("/first"), 1);
+      // It is closed: another one takes its turn.
+      const first = await Promise.all(pages.map((page) => page.locator(".request").count()));
+      await pages.splice(first.indexOf(1), 1)[0]!.close();
+      await until("another sees it", async () => await seeing("/first") === 1);
+      send("/second");
+      await until("it sees the next one", async () => await seeing("/second") === 1);
+      const shown = pages.at(-1)!;
+      await shown.evaluate("sight(true)");
+      await shown.locator(".request", { hasText: "/second" }).waitFor();
+      await context.close();
+    });
+  },
+);
+
 browserTest("a tab that lost its token forgets no other tab's", async (browser) => {
   await withInspector(() => [], async (inspector, url) => {
     const context = await browser.newContext();

@@ -48,6 +48,7 @@ function start(): void {
   const capture = captureChoice(setCapture);
   let sessions: readonly SessionFacts[] = [];
   let connected = true;
+  let unlocked = false;
   let expired = location.hash === "#expired";
 
   function setCapture(mode: CaptureMode): void {
@@ -63,6 +64,8 @@ function start(): void {
 
   follow({
     async hello({ authorized, capture: state, version }: Hello) {
+      unlocked = authorized;
+      traffic.clear();
       rememberHome(authorized);
       if (authorized) expired = false;
       byId("capture").hidden = !authorized;
@@ -102,7 +105,7 @@ function start(): void {
   }, (alive) => {
     connected = alive;
     showBanners();
-  });
+  }, () => unlocked);
 
   setInterval(() => {
     traffic.tick();

@@ -109,6 +109,7 @@ export class RequestsPane {
         on: { click: () => this.choose(summary.id) },
       });
       fill(element, summary);
+      if (summary.id === this.#chosen) element.setAttribute("aria-current", "true");
       this.#rows.set(summary.id, { summary, element });
       this.#list.prepend(element);
     }

@@ -48,6 +48,11 @@ export class TrafficBook {
     }
   }
 
+  /** Forgets all: what flowed while nobody listened must not look like one second's. */
+  clear(): void {
+    for (const map of [this.#ports, this.#history, this.#last]) map.clear();
+  }
+
   update(changes: Readonly<Record<string, Traffic>>): void {
     for (const [key, now] of Object.entries(changes)) {
       const known = this.#ports.get(key);
