@@ -6,6 +6,7 @@ import {
   gunzipSync,
   inflateRawSync,
   inflateSync,
+  zstdDecompressSync,
 } from "node:zlib";
 import { type Body, keptBytes } from "./exchange.ts";
 import { type Header, headerOf, valuesOf } from "./http1.ts";
@@ -57,6 +58,14 @@ function decode(bytes: Uint8Array, coding: string): Uint8Array | undefined {
           maxOutputLength: MAX_DECODED,
           finishFlush: constants.BROTLI_OPERATION_FLUSH,
         });
+      case "zstd": {
+        const decoded = zstdDecompressSync(bytes, {
+          maxOutputLength: MAX_DECODED,
+          finishFlush: constants.ZSTD_e_flush,
+        });
+        // Of a body that was cut nothing comes before a whole block of up to 128 KiB.
+        return decoded.length === 0 ? undefined : decoded;
+      }
       default:
         return undefined;
     }

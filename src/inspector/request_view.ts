@@ -6,9 +6,20 @@ import type { Header } from "./http1.ts";
 import type { HeaderJson, RequestDetail, RequestSummary } from "./request_json.ts";
 import { isSecretHeader, MASK, maskTarget } from "./secrets.ts";
 
+/** Heads are kept one byte a character; programs mean UTF-8 where it is, as `curl http://web/ü` sends it. */
+function readable(text: string): string {
+  if (!/[\u0080-\u00ff]/.test(text)) return text;
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+      .decode(Buffer.from(text, "latin1"));
+  } catch {
+    return text;
+  }
+}
+
 export function summaryOf(exchange: Exchange): RequestSummary {
   const { id, connection, request, response } = exchange;
-  const { path, query } = splitTarget(maskTarget(request.target).target);
+  const { path, query } = splitTarget(maskTarget(readable(request.target)).target);
   const type = response?.headers.find(([name]) => name.toLowerCase() === "content-type")?.[1];
   return {
     id,
@@ -37,7 +48,7 @@ export function summaryOf(exchange: Exchange): RequestSummary {
 
 export function detailOf(exchange: Exchange): RequestDetail {
   const { request, response, connection } = exchange;
-  const uri = maskTarget(request.target);
+  const uri = maskTarget(readable(request.target));
   return {
     ...summaryOf(exchange),
     tunnel_name: `${connection.service}.${connection.namespace}:${connection.port}`,
@@ -78,7 +89,7 @@ function messageJson(
 function masked([name, value]: Header): HeaderJson {
   return isSecretHeader(name) && value !== ""
     ? { name, value: MASK, masked: true }
-    : { name, value };
+    : { name, value: readable(value) };
 }
 
 /**
@@ -86,10 +97,11 @@ function masked([name, value]: Header): HeaderJson {
  * `response.0` for headers by their place. Undefined when there is none.
  */
 export function secretOf(exchange: Exchange, field: string): string | undefined {
-  if (field === "uri") return exchange.request.target;
+  if (field === "uri") return readable(exchange.request.target);
   const match = /^(request|response)\.(\d{1,4})$/.exec(field);
   if (match === null) return undefined;
-  return exchange[match[1] as "request" | "response"]?.headers[Number(match[2])]?.[1];
+  const value = exchange[match[1] as "request" | "response"]?.headers[Number(match[2])]?.[1];
+  return value && readable(value);
 }
 
 export interface RequestFilter {
@@ -109,7 +121,7 @@ export function matches(exchange: Exchange, filter: RequestFilter): boolean {
   const { method, status, path } = filter;
   if (method && exchange.request.method !== method.toUpperCase()) return false;
   if (status && !statusMatches(exchange.response?.status, status)) return false;
-  if (path && !splitTarget(exchange.request.target).path.includes(path)) return false;
+  if (path && !splitTarget(readable(exchange.request.target)).path.includes(path)) return false;
   if (filter.tunnel && filter.tunnel !== `${service}.${namespace}:${port}`) return false;
   const names = [service, `${service}.${namespace}`, `${namespace}/${service}`];
   return !filter.service || names.includes(filter.service);

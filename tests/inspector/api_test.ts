@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { brotliCompressSync, gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync, zstdCompressSync } from "node:zlib";
 import type { SessionInfo } from "../../src/model/control.ts";
 import { bodyJson } from "../../src/inspector/body_text.ts";
 import { emptyBody } from "../../src/inspector/exchange.ts";
@@ -142,6 +142,26 @@ Deno.test("requests are listed newest first, filtered, masked, revealed and clea
     assert.deepEqual(await ask("/api/requests/http", { method: "DELETE" }), {});
     assert.deepEqual(await paths(""), []);
     assert.equal((await ask(`/api/requests/http/${id}`)).status, 404);
+  });
+});
+
+Deno.test("UTF-8 in paths and headers is shown as such, other bytes as Latin-1", async () => {
+  await watched(() => [], async (inspector, ask) => {
+    const utf8 = (text: string) => Buffer.from(text).toString("latin1");
+    passThrough(
+      inspector,
+      `${utf8("GET /größe?name=Jürgen HTTP/1.1\r\nX-Name: Müller")}\r\nX-Old: M\xfcller\r\n\r\n`,
+      "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    );
+    const { requests } = await ask(`/api/requests/http?path=${encodeURIComponent("größe")}`);
+    assert.deepEqual(
+      requests.map(({ path, query }: { path: string; query: string }) => path + query),
+      ["/größe?name=Jürgen"],
+    );
+    const { request } = await ask(requests[0].uri);
+    assert.equal(request.uri, "/größe?name=Jürgen");
+    assert.deepEqual(request.headers, { "X-Name": ["Müller"], "X-Old": ["Müller"] });
+    assert.equal((await ask(`${requests[0].uri}/secret?field=request.0`)).value, "Müller");
   });
 });
 
@@ -387,6 +407,12 @@ Deno.test("bodyJson() undoes codings up to a bound, and gives bytes where there 
     told(brotliCompressSync(hello), [["content-encoding", "br"]]).text,
     hello.toString(),
   );
+  // What browsers ask for as well, and Envoy and Caddy send.
+  const zstd: [string, string][] = [["content-encoding", "zstd"]];
+  const packed = zstdCompressSync(hello);
+  assert.equal(told(packed, zstd).text, hello.toString());
+  assert.equal(told(packed.subarray(0, 10), zstd, 99).text, undefined);
+  assert.equal(told(zstdCompressSync(Buffer.alloc(50_000_000, 32)), zstd).text, undefined);
   const noise = Buffer.from(Array.from({ length: 3000 }, (_, n) => 32 + (n * n * 31) % 90));
   const cut = gzipSync(noise).subarray(0, 800);
   assert.ok(noise.toString().startsWith(told(cut, gzip, 9999).text!.slice(0, 50)));
