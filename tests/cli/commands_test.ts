@@ -410,6 +410,7 @@ const usage: [string, RegExp][] = [
   ["teleport deployment", /no name is given/],
   ["teleport deploymet web", /did you mean "deployment"/],
   ["teleport deploy/web --hold soon", /time such as/],
+  ["teleport deploy/web -f -", /-f needs a file\n.*czctl environment deployment web/],
   ["status -- ls", /No program can be run by "czctl status"/],
   ["session", /Usage: czctl session/],
   ["session nonsense", /Unknown command "nonsense"/],

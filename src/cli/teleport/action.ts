@@ -59,6 +59,12 @@ export function teleportRequest(
       throw usage(`${spelled} needs an environment file`, "Name one with -f FILE");
     }
   }
+  if (options.envFile === "-") {
+    throw usage(
+      "Cannot keep an environment fresh on standard output: -f needs a file",
+      `For one look: czctl environment ${kind} ${name}; a file of that name is ./-`,
+    );
+  }
   if (kind === "namespace" && options.namespace !== undefined && options.namespace !== name) {
     throw usage(
       `Two namespaces are named: "${name}" and "${options.namespace}"`,
