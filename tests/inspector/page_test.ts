@@ -68,6 +68,12 @@ browserTest("the page shows sessions, their services and what flows", async (bro
     inspector.sessionsChanged();
     await page.locator(".service .name", { hasText: "sample-project-leaf" }).waitFor();
     assert.equal(await page.locator(".service").count(), 4);
+    for (const [name, dots] of [["works", 1], ["has trouble", 2], ["no tunnel", 1]] as const) {
+      assert.equal(await page.getByRole("img", { name }).count(), dots, name);
+    }
+    await page.getByRole("button", { name: "Keys" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Close" }).click();
+    await page.getByRole("button", { name: "Light or dark" }).waitFor();
     await until(
       "a rate",
       async () => (await page.locator(".service .live").first().textContent())!.includes("kB/s"),

@@ -165,7 +165,11 @@ export class ServicesPane {
       el(
         "summary",
         { attributes: { "data-key": id } },
-        el("span", "dot"),
+        el("span", {
+          class: "dot",
+          title: HEALTH[health],
+          attributes: { role: "img", "aria-label": HEALTH[health] },
+        }),
         el(
           "span",
           "name",
@@ -301,6 +305,9 @@ function arrow(sign: string, rate: number): string {
 }
 
 type Port = Service["ports"][number];
+
+/** The coloured dots in words, for who cannot tell the colours. */
+const HEALTH = { good: "works", warn: "has trouble", none: "no tunnel" } as const;
 
 /** Why a program may not be served by a port. */
 function troubleOf(port: Port): string | undefined {
