@@ -168,6 +168,8 @@ browserTest("in a narrow window a chosen request is in sight", async (browser) =
     await shot(page, "narrow-detail");
     assert.equal(await page.evaluate("document.documentElement.scrollWidth"), 360);
     await close.click();
+    const focus = String(await page.evaluate("document.activeElement.textContent"));
+    assert.match(focus, /\/item\/50\//, "the keyboard goes on where it was");
     await page.locator(".request", { hasText: "/item/50/" }).click();
     await page.close();
   });
@@ -319,6 +321,7 @@ browserTest(
         assert.doesNotMatch(await detail.innerText(), /secret-cookie/);
         await detail.getByRole("button", { name: "Reveal the address" }).click();
         await detail.getByText("in-the-query").waitFor();
+        assert.equal(await page.evaluate("document.activeElement.id"), "detail", "the focus stays");
         await page.keyboard.press("c");
         await page.getByText("Copied").waitFor();
         const command = String(await page.evaluate("navigator.clipboard.readText()"));

@@ -165,7 +165,10 @@ function banners(sessions: readonly SessionFacts[], connected: boolean, expired:
     const why = reason === undefined ? "" : ` (${reason})`;
     texts.push(`The cluster of ${context ?? workload.namespace} does not answer${why}.${last}`);
   }
-  byId("banners").replaceChildren(...texts.map((text) => el("p", "banner", text)));
+  const root = byId("banners");
+  // The same text set again would be read out again.
+  if ([...root.children].map((child) => child.textContent).join("\n") === texts.join("\n")) return;
+  root.replaceChildren(...texts.map((text) => el("p", "banner", text)));
 }
 
 function orSay(work: Promise<unknown>): void {

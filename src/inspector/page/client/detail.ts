@@ -85,6 +85,7 @@ export class DetailPane {
     const unread = detail.state === "upgraded"
       ? `The connection speaks ${detail.upgraded} since; what follows is not captured.`
       : detail.error;
+    const focused = this.#root.contains(document.activeElement);
     this.#root.replaceChildren(
       el(
         "header",
@@ -138,6 +139,8 @@ export class DetailPane {
           `${detail.response.proto} ${detail.response.status}`,
         ),
     );
+    // What had the focus is no longer there: the keyboard goes on here, not at the top of the page.
+    if (focused) this.#root.focus({ preventScroll: true });
   }
 
   #message(

@@ -151,7 +151,10 @@ export class RequestsPane {
 
   choose(id: string | undefined): void {
     if (this.#chosen !== undefined) {
-      this.#rows.get(this.#chosen)?.element.removeAttribute("aria-current");
+      const left = this.#rows.get(this.#chosen)?.element;
+      left?.removeAttribute("aria-current");
+      // What is about to be hidden must not take the focus with it.
+      if (id === undefined && byId("detail").contains(document.activeElement)) left?.focus();
     }
     this.#chosen = id;
     const row = id === undefined ? undefined : this.#rows.get(id);
