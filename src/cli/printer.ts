@@ -1,8 +1,9 @@
 import { ascii, pad, plain, plainJson, plainLines } from "./text.ts";
 import type { Stream, Terminal } from "./terminal.ts";
 
-/** Where the right column of steps begins. */
+/** Where the right column of steps begins, and the room it needs: it comes nearer on a narrow terminal. */
 const DETAIL_COLUMN = 48;
+const DETAIL_WIDTH = 40;
 
 export type OutputFormat = "text" | "json";
 
@@ -45,8 +46,11 @@ export class Printer {
     if (this.quiet || this.format === "json") return;
     this.#clearProgress();
     const mark = this.terminal.unicode ? "✔" : "ok";
-    const text = `${pad(plain(label), DETAIL_COLUMN)} ${plain(detail)}`.trimEnd();
     const stream = this.aside ? this.terminal.stderr : this.terminal.stdout;
+    const column = stream.isTerminal
+      ? Math.min(DETAIL_COLUMN, stream.columns() - DETAIL_WIDTH)
+      : DETAIL_COLUMN;
+    const text = `${pad(plain(label), column)} ${plain(detail)}`.trimEnd();
     stream.write(`  ${colored(32, mark, stream)} ${this.#styled(text)}\n`);
   }
 

@@ -26,7 +26,23 @@ Deno.test("Printer on a terminal: one changing line, taken away before anything 
   assert.equal(terminal.err, "\r  a long te\x1b[K");
   print.step("hosts", "18 names");
   assert.ok(terminal.err.endsWith("\r\x1b[K"));
-  assert.equal(terminal.out, `  ✔ ${"hosts".padEnd(48)} 18 names\n`);
+  assert.equal(terminal.out, "  ✔ hosts 18 names\n");
+});
+
+Deno.test("Printer on a terminal of 80 columns: steps fit, in two columns", () => {
+  const steps = (columns: number) => {
+    const terminal = new FakeTerminal({ isTerminal: true, unicode: true, columns });
+    const print = new Printer(terminal);
+    print.step("6 services of sample-project, 9 ports", "127.1.31.1 – 127.1.31.6");
+    print.step("/etc/hosts", "24 names (backup: ~/hosts.original)");
+    return terminal.out;
+  };
+  assert.equal(
+    steps(80),
+    `  ✔ ${"6 services of sample-project, 9 ports".padEnd(40)} 127.1.31.1 – 127.1.31.6\n` +
+      `  ✔ ${"/etc/hosts".padEnd(40)} 24 names (backup: ~/hosts.original)\n`,
+  );
+  assert.ok(steps(200).includes(`/etc/hosts${" ".repeat(39)}24 names`));
 });
 
 Deno.test("Printer on a terminal that cannot rewrite a line (TERM=dumb): plain lines", () => {
