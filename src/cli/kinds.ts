@@ -63,22 +63,22 @@ export function parseWorkload(operands: readonly string[], command: string): Wor
     });
   }
   if (slash !== -1) {
-    const name = checkName(first.slice(slash + 1), first, command);
+    const name = checkName(first.slice(slash + 1), first, command, kind);
     return { kind, name, rest: second === undefined ? [] : [second, ...others] };
   }
   if (second === undefined) {
     const of = command === "environment" ? "read the environment of" : command;
     throw usage(`Cannot ${of} a ${kind}: no name is given`, command, "NAME", kind);
   }
-  return { kind, name: checkName(second, second, command), rest: others };
+  return { kind, name: checkName(second, second, command, kind), rest: others };
 }
 
 /** DNS subdomain (RFC 1123), which every workload's name is; the API server checks the rest. */
 const NAME = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/;
 
-function checkName(name: string, typed: string, command: string): string {
+function checkName(name: string, typed: string, command: string, kind: WorkloadKind): string {
   if (NAME.test(name)) return name;
-  throw usage(`Not a name of Kubernetes: "${typed}"`, command);
+  throw usage(`Not a name of Kubernetes: "${typed}"`, command, "NAME", kind);
 }
 
 function usage(

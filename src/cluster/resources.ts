@@ -1,4 +1,5 @@
 import type { WorkloadKind } from "../model/control.ts";
+import { CzctlError } from "../model/errors.ts";
 import type { ResourceName } from "../model/objects.ts";
 
 interface ResourceInfo {
@@ -42,8 +43,18 @@ export function knownResource(name: string): name is ResourceName {
   return Object.hasOwn(RESOURCES, name);
 }
 
-/** The collection's path, or with `name` one object's. Without a namespace: of the whole cluster. */
+/**
+ * The collection's path, or with `name` one object's. Without a namespace: of
+ * the whole cluster. Throws CzctlError `usage` for `.` and `..`, which would
+ * lead to another path (client-go's IsValidPathSegmentName).
+ */
 export function resourcePath(resource: ResourceName, namespace?: string, name?: string): string {
+  for (const segment of [namespace, name]) {
+    if (segment !== "." && segment !== "..") continue;
+    throw new CzctlError("usage", `Not a name of Kubernetes: "${segment}"`, {
+      hint: "Check -n, -a and the context's namespace: kubectl config view --minify",
+    });
+  }
   const { base, namespaced } = RESOURCES[resource];
   const inside = namespaced && namespace ? `/namespaces/${encodeURIComponent(namespace)}` : "";
   const tail = name === undefined ? "" : `/${encodeURIComponent(name)}`;

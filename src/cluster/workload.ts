@@ -67,8 +67,14 @@ async function lookupNamespace(
     if (error.status !== 404) throw error;
   }
   const names = await namesOrUndefined(api, "namespace", "", signal) ?? [];
+  const [first, ...more] = name.split(",").filter((part) => part !== "");
   throw new CzctlError("not_found", `Namespace "${name}" not found${didYouMean(name, names)}`, {
-    hint: `See: ${api.label.kubectl} get namespaces`,
+    // kubefwd takes a list.
+    hint: first !== undefined && more.length > 0
+      ? `Several are named like this: ${
+        [`-n ${shellWord(first)}`, ...more.map((part) => `-a ${shellWord(part)}`)].join(" ")
+      }`
+      : `See: ${api.label.kubectl} get namespaces`,
   });
 }
 

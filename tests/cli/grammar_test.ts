@@ -95,6 +95,12 @@ const wrong: [string[], RegExp][] = [
   [["deploy", "../../etc"], /Not a name of Kubernetes/],
 ];
 
+Deno.test("parseWorkload() shows how the kind that was typed is named", () => {
+  assert.throws(() => parseWorkload(["ns", "Shop"], "teleport"), {
+    hint: "Like this: czctl teleport namespace NAME; see czctl teleport --help",
+  });
+});
+
 for (const [operands, message] of wrong) {
   Deno.test(`parseWorkload() refuses ${JSON.stringify(operands)}`, () => {
     assert.throws(() => parseWorkload(operands, "teleport"), (error) => {

@@ -365,6 +365,29 @@ Deno.test("what was not found is looked for in the same cluster", async () => {
   }
 });
 
+Deno.test("a namespace called .. is refused: it would lead to all of them", async () => {
+  await using cluster = await startCluster();
+  const client = await open(cluster, "admin");
+  try {
+    for (const name of ["..", "."]) {
+      await assert.rejects(
+        client.lookupWorkload({ kind: "namespace", name, namespace: name }),
+        { code: "usage", message: `Not a name of Kubernetes: "${name}"` },
+      );
+      await assert.rejects(
+        client.lookupWorkload({ kind: "deployment", name: "web", namespace: name }),
+        { code: "usage", message: `Not a name of Kubernetes: "${name}"` },
+      );
+    }
+    await assert.rejects(
+      client.lookupWorkload({ kind: "namespace", name: "a,b", namespace: "a,b" }),
+      { hint: "Several are named like this: -n a -a b" },
+    );
+  } finally {
+    await client.close();
+  }
+});
+
 Deno.test("all namespaces: one created later is found, one deleted is forgotten", async () => {
   await withDiscovery(
     { context: "admin", scope: { namespaces: "all" } },
