@@ -179,15 +179,22 @@ Deno.test("czctl session close takes the beginning of an id, --all and --force",
   const seen: string[] = [];
   await withControlServer(svc([web, other], seen), async (home) => {
     assert.equal((await run("session close 3fb --force", home)).code, 0);
+    assert.equal((await run("session close deploy/web", home)).code, 0);
     const all = await run("session close --all -o json", home);
     assert.deepEqual(JSON.parse(all.out), { closed: ["3f2a9c01", "3fbb0000"] });
-    assert.deepEqual(seen, ["DELETE /v1/sessions/3fbb0000?force=1", "DELETE /v1/sessions"]);
+    assert.deepEqual(seen, [
+      "DELETE /v1/sessions/3fbb0000?force=1",
+      "DELETE /v1/sessions/3f2a9c01",
+      "DELETE /v1/sessions",
+    ]);
   });
 });
 
 const refused: [string, number, RegExp][] = [
   ["session close", 2, /2 sessions are open: 3f2a9c01 \(deployment\/web\), 3fbb0000/],
-  ["session close 3f", 2, /"3f" begins the id of 2 sessions/],
+  ["session close 3f", 2, /"3f" means 2 sessions: 3f2a9c01 \(.*, 3fbb0000/],
+  ["session close deploy/nope", 1, /Session "deploy\/nope" not found/],
+  ["session close ", 2, /The session's id is empty/],
   ["session close zz", 1, /Session "zz" not found\n {2}Open sessions: 3f2a9c01/],
   ["session close 3f2 --all", 2, /together/],
   ["teleport --clean", 2, /2 sessions are open/],

@@ -10,6 +10,7 @@ import {
   workloadName,
 } from "../control.ts";
 import type { ControlClient } from "../control_client.ts";
+import { kindOf } from "../kinds.ts";
 import { count } from "../text.ts";
 
 /** `czctl session close [ID] [--all] [--force]`. */
@@ -35,6 +36,12 @@ export async function close(
   return await closeSession(client, chosen.id, options.force === true, context);
 }
 
+/** `deploy/web` as sessions are listed: `deployment/web`. */
+function workloadOf(id: string): string | undefined {
+  const [word, name] = id.split("/");
+  return name === undefined ? undefined : `${kindOf(word!)}/${name}`;
+}
+
 /** The open sessions; none when no svc is running, after cleaning up what a dead one left. */
 export async function openSessions(
   client: ControlClient,
@@ -48,7 +55,8 @@ export async function openSessions(
 }
 
 /**
- * The session an id or its beginning means; without one, the only session.
+ * The session an id or its beginning means, or a workload (`deploy/web`);
+ * without one, the only session.
  * `several` is the hint where it could be more than one.
  * Throws CzctlError `not_found` or `usage`.
  */
@@ -57,10 +65,15 @@ export function chooseSession(
   id: string | undefined,
   several = "Name one by its id; czctl session close --all closes all",
 ): SessionInfo {
+  // A variable of a script that is not set must not mean the only session.
+  if (id !== undefined && id.trim() === "") {
+    throw new CzctlError("usage", "The session's id is empty", { hint: "See: czctl session list" });
+  }
   const list = listOf(sessions);
+  const workload = id === undefined ? undefined : workloadOf(id);
   const found = id === undefined
     ? sessions
-    : sessions.filter((session) => session.id.startsWith(id));
+    : sessions.filter((session) => session.id.startsWith(id) || workloadName(session) === workload);
   const exact = found.find((session) => session.id === id) ?? found[0];
   if (exact === undefined) {
     throw new CzctlError(
@@ -74,7 +87,7 @@ export function chooseSession(
       "usage",
       id === undefined
         ? `${found.length} sessions are open: ${list}`
-        : `"${id}" begins the id of ${found.length} sessions: ${list}`,
+        : `"${id}" means ${found.length} sessions: ${listOf(found)}`,
       { hint: several },
     );
   }

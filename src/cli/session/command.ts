@@ -22,12 +22,18 @@ export function sessionCommand(host: CommandHost) {
     );
   session.command("close")
     .description("close a session: its tunnels, names and environment file")
-    .argument("[id]", "id of the session, or its beginning; not needed when only one is open")
+    .argument(
+      "[id]",
+      "id of the session, its beginning, or KIND/NAME; not needed when only one is open",
+    )
     .option("--all", "close all sessions")
     .option("--force", "forget the session even if its clean-up fails")
     .option("-q, --quiet", "print errors only")
     .addOption(outputOption())
-    .addHelpText("after", "\nExamples:\n  $ czctl session close\n  $ czctl session close 3f2a")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  $ czctl session close\n  $ czctl session close 3f2a\n  $ czctl session close deploy/web",
+    )
     .action((id, options) =>
       host.run(options, async () => {
         const { close } = await import("./close.ts");
