@@ -37,7 +37,16 @@ function normalised(args: readonly string[], program: Command): string[] {
     }
     return [...args.slice(1), "--help"];
   }
+  const before = args.slice(0, -1);
+  // `czctl session help`, where "help" can be nothing else.
+  if (args.at(-1) === "help" && isCommands(program, before)) return [...before, "--help"];
   return args.length === 0 ? ["--help"] : [...args];
+}
+
+function isCommands(program: Command, words: readonly string[]): boolean {
+  let parent: Command | undefined = program;
+  for (const word of words) parent = parent && commandOf(parent, word);
+  return parent !== undefined;
 }
 
 function commandOf(parent: Command, name: string): Command | undefined {

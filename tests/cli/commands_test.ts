@@ -290,7 +290,15 @@ for (const [line, message] of wrong) {
 
 Deno.test("czctl help COMMAND and help for an alias show that command's help", async () => {
   await withFolder(async (home) => {
-    for (const [line, usage] of [["help teleport", "teleport"], ["help env", "environment"]]) {
+    for (
+      const [line, usage] of [
+        ["help teleport", "teleport"],
+        ["help env", "environment"],
+        ["teleport help", "teleport"],
+        ["session help", "session"],
+        ["session close help", "session close"],
+      ]
+    ) {
       const { code, out } = await run(line!, home);
       assert.equal(code, 0);
       assert.match(out, new RegExp(`^Usage: czctl ${usage}`));
