@@ -145,6 +145,18 @@ browserTest(
   },
 );
 
+browserTest("services of all namespaces are told apart", async (browser) => {
+  const web = ["one", "two"].map((namespace) => service("web", { namespace }));
+  await withInspector(() => [session(web, { namespaces: ["*"] })], async (_, url) => {
+    const page = await browser.newPage();
+    await page.goto(url);
+    await page.locator(".service").nth(1).waitFor();
+    assert.deepEqual(await page.locator(".service .name").allInnerTexts(), ["web.one", "web.two"]);
+    assert.match(await page.locator(".session .more").first().innerText(), /all namespaces · 2/);
+    await page.close();
+  });
+});
+
 browserTest("in a narrow window a chosen request is in sight", async (browser) => {
   await withInspector(() => [session([service("web")])], async (inspector) => {
     const page = await browser.newPage({ viewport: { width: 360, height: 740 } });

@@ -283,7 +283,11 @@ function fill(element: HTMLButtonElement, summary: RequestSummary): void {
       summary.upgraded === undefined ? "" : el("em", {}, summary.upgraded),
       summary.replay_of === undefined ? "" : el("em", {}, "replay"),
     ),
-    el("span", "to", summary.service),
+    el(
+      "span",
+      { class: "to", title: `${summary.service}.${summary.namespace}:${summary.port}` },
+      summary.service,
+    ),
     el("span", "size", summary.status === undefined ? "" : bytesText(summary.response_size)),
     el("span", "took", summary.total_ms === undefined ? "" : durationText(summary.total_ms)),
     el("span", "when", clockText(summary.start).slice(0, 8)),

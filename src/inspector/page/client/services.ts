@@ -88,6 +88,7 @@ export class ServicesPane {
       refresh: () => {
         const text = [
           session.context,
+          session.namespaces[0] === ALL ? "all namespaces" : undefined,
           count(session.services.length, "service"),
           `open for ${ageText(Date.now() - Date.parse(session.createdAt))}`,
         ].filter((part) => part !== undefined).join(" · ");
@@ -159,6 +160,7 @@ export class ServicesPane {
       : service.readyPods === 0 || service.ports.some((port) => troubleOf(port) !== undefined)
       ? "warn"
       : "good";
+    const several = session.namespaces.length > 1 || session.namespaces[0] === ALL;
     const element = el(
       "details",
       `service ${health}`,
@@ -175,7 +177,7 @@ export class ServicesPane {
           "name",
           service.pod === undefined ? "" : `${service.pod}.`,
           el("b", {}, service.name),
-          session.namespaces.length > 1 ? el("i", {}, `.${service.namespace}`) : "",
+          several ? el("i", {}, `.${service.namespace}`) : "",
         ),
         spark.element,
         el(
@@ -305,6 +307,9 @@ function arrow(sign: string, rate: number): string {
 }
 
 type Port = Service["ports"][number];
+
+/** Stands for all namespaces. */
+const ALL = "*";
 
 /** The coloured dots in words, for who cannot tell the colours. */
 const HEALTH = { good: "works", warn: "has trouble", none: "no tunnel" } as const;
