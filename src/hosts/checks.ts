@@ -2,6 +2,7 @@
 import { CzctlError, messageOf } from "../model/errors.ts";
 import type { Clock } from "../model/clock.ts";
 import { silentLogger } from "../model/log.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { codeOf, realFiles } from "../platform/files.ts";
 import { currentUser } from "../platform/run_program.ts";
 import { mayListen, systemLookup } from "../platform/system_resolver.ts";
@@ -262,7 +263,7 @@ async function checkBackup(
   if (facts.kind !== "file") {
     return wrong(
       `"${hostsOriginal}" is not a regular file`,
-      `Move it away: ls -ld ${hostsOriginal}`,
+      `Move it away: mv ${shellWord(hostsOriginal)} ${shellWord(`${hostsOriginal}.old`)}`,
     );
   }
   try {

@@ -1,4 +1,5 @@
 import { CzctlError, messageOf } from "../model/errors.ts";
+import { shellWord } from "../model/shell_word.ts";
 import { realFiles } from "../platform/files.ts";
 import { currentUser } from "../platform/run_program.ts";
 import { blockOf, editBlock } from "./block.ts";
@@ -44,8 +45,12 @@ export async function saveOriginal(
     await realFiles.remove(temporary).catch(() => {});
     if (error instanceof CzctlError) throw error;
     if (await realFiles.lstat(hosts).catch(() => error) === undefined) throw missingError(hosts);
-    throw new CzctlError("failed", `Cannot back up ${hosts} to "${path}": ${messageOf(error)}`, {
-      hint: "Make room for it, or move what is in its place, and try again",
+    const isFolder = (await realFiles.lstat(path).catch(() => undefined))?.kind === "folder";
+    const why = isFolder ? "it is a folder" : messageOf(error);
+    throw new CzctlError("failed", `Cannot back up ${hosts} to "${path}": ${why}`, {
+      hint: isFolder
+        ? `Move it away: mv ${shellWord(path)} ${shellWord(`${path}.old`)}`
+        : "Make room for it, or move what is in its place, and try again",
       cause: error,
     });
   }

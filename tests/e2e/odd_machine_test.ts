@@ -33,6 +33,22 @@ e2e("a svc that cannot come up says why, and does not stay", async (scene) => {
   await scene.done("stop");
 });
 
+e2e("a folder in the place of the backup is named, with the way out", async (scene) => {
+  const { box, czctl } = scene;
+  await box.sh("mkdir ~/hosts.original");
+  const refused = await czctl("teleport", "ns", ns);
+  assert.equal(refused.code, 1);
+  const path = `${box.home}/hosts.original`;
+  assert.match(
+    refused.stderr,
+    new RegExp(`: it is a folder\n  Move it away: mv ${path} ${path}\\.old\n`),
+  );
+  assert.match((await czctl("doctor")).stdout, new RegExp(`mend: Move it away: mv ${path} `));
+  await box.sh("mv ~/hosts.original ~/hosts.original.old");
+  await scene.done("teleport", "ns", ns);
+  await scene.done("stop");
+});
+
 e2e("a second HOME of one user is refused while the first has a session", async (scene) => {
   const { box, cluster } = scene;
   await box.sh("mkdir other");
