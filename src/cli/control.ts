@@ -24,6 +24,8 @@ export interface Outcome {
   /** The session was open before. */
   readonly already: boolean;
   readonly closed: readonly SessionInfo[];
+  /** svc has nothing left to do and ends now. */
+  readonly ending: boolean;
 }
 
 /**
@@ -35,13 +37,15 @@ export async function follow(
   print: Printer,
 ): Promise<Outcome> {
   const closed: SessionInfo[] = [];
+  let ending = false;
   try {
     for (let next = await events.next(); !next.done; next = await events.next()) {
       const event = next.value;
       if (event.type === "session") {
         print.finish();
-        return { session: event.session, already: event.already, closed };
+        return { session: event.session, already: event.already, closed, ending };
       }
+      if (event.type === "done") ending = event.ending === true;
       if (event.type === "closed") closed.push(event.session);
       show(event, print);
     }
@@ -50,7 +54,7 @@ export async function follow(
     throw error;
   }
   print.finish();
-  return { session: undefined, already: false, closed };
+  return { session: undefined, already: false, closed, ending };
 }
 
 function show(event: ControlEvent, print: Printer): void {

@@ -18,6 +18,12 @@ const FIRST_RESTART_MS = 100;
 const LAST_RESTART_MS = 5_000;
 /** A helper that lived this long was well: the next one is started without delay. */
 const WELL_MS = 10_000;
+/**
+ * How long an edit waits for a helper that does not start, in ms. The old one's
+ * last edit is waited for 3 s by each start; when there is none to be had (the
+ * binary is gone, or of another version), closing must come to its end.
+ */
+const NO_HELPER_MS = 5_000;
 
 export interface HostsKeeperOptions {
   /**
@@ -107,8 +113,8 @@ export class HostsKeeper {
   /**
    * Makes the block say exactly these entries. Calls that come while an edit is
    * under way are served together: the latest wins, and all resolve with its
-   * result. Throws what the helper refuses; it is tried again all the same
-   * until something else is wanted.
+   * result. Throws what the helper refuses, and when there is none for 5 s; it
+   * is tried again all the same until something else is wanted.
    */
   apply(entries: readonly HostsEntry[]): Promise<HostsResult> {
     if (this.#closing.signal.aborted) return Promise.reject(closedError());
@@ -183,6 +189,7 @@ export class HostsKeeper {
     const { log, clock } = this.#options;
     if (signal.aborted) return;
     log.warn("The helper ended; starting another", { reason: reason?.message });
+    const goneAt = clock.monotonic();
     if (clock.monotonic() - this.#startedAt > WELL_MS) this.#restartMs = FIRST_RESTART_MS;
     for (;;) {
       try {
@@ -196,10 +203,19 @@ export class HostsKeeper {
         if (signal.aborted) return;
         this.#startFailure = messageOf(error);
         log.error("The helper does not start", { reason: this.#startFailure });
+        if (clock.monotonic() - goneAt > NO_HELPER_MS) this.#refuseAll(error);
       }
     }
     if (this.#wanted !== undefined) this.#again();
     await this.#relayAgain();
+  }
+
+  /** Without a helper nothing can be done for those who wait; the next one begins with all of it. */
+  #refuseAll(error: unknown): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.#nextLink.reject(error);
+    this.#nextLink = Promise.withResolvers();
+    this.#nextLink.promise.catch(() => {});
   }
 
   async #relayAgain(): Promise<void> {

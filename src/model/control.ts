@@ -30,7 +30,8 @@ export type ControlEvent =
   | { readonly type: "note"; readonly text: string }
   | { readonly type: "session"; readonly session: SessionInfo; readonly already: boolean }
   | { readonly type: "closed"; readonly session: SessionInfo }
-  | { readonly type: "done" }
+  /** `ending`: no session is left, and svc ends now. */
+  | { readonly type: "done"; readonly ending?: true }
   | { readonly type: "error"; readonly error: ErrorJson };
 
 export type WorkloadKind =

@@ -117,6 +117,11 @@ export async function pathExists(path: string): Promise<boolean> {
   }
 }
 
+/** True for a link whose target is not there. */
+export async function leadsNowhere(path: string): Promise<boolean> {
+  return await pathExists(path) && await ifPresent(Deno.stat(path).then(() => false), true);
+}
+
 /** Names in a folder, sorted; none when the folder does not exist. */
 export async function namesIn(path: string): Promise<string[]> {
   const names: string[] = [];

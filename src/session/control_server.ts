@@ -14,6 +14,8 @@ export interface ControlActions {
   close(ids: readonly string[] | "all", force: boolean, emit: Emit): Promise<void>;
   stop(emit: Emit): Promise<void>;
   stay(): void;
+  /** Nothing holds svc any more: it is about to end. */
+  ending(): boolean;
   inspectUrl(): string;
 }
 
@@ -36,14 +38,14 @@ export function controlHandler(actions: ControlActions, log: Logger) {
         }
         case "DELETE /v1/sessions": {
           const ids = path[2] === undefined ? "all" as const : [decodeURIComponent(path[2])];
-          return events((emit) => actions.close(ids, force, emit), log);
+          return events((emit) => actions.close(ids, force, emit), log, actions);
         }
         case "DELETE /v1/holders": {
           const holder = decodeURIComponent(path[2] ?? "");
-          return events((emit) => actions.release(holder, emit), log);
+          return events((emit) => actions.release(holder, emit), log, actions);
         }
         case "POST /v1/stop":
-          return events((emit) => actions.stop(emit), log);
+          return events((emit) => actions.stop(emit), log, actions);
         case "POST /v1/stay":
           actions.stay();
           return Response.json(await actions.status());
@@ -67,6 +69,7 @@ export function controlHandler(actions: ControlActions, log: Logger) {
 function events(
   work: (emit: Emit, signal: AbortSignal) => Promise<void>,
   log: Logger,
+  after?: Pick<ControlActions, "ending">,
 ): Response {
   const gone = new AbortController();
   const encoder = new TextEncoder();
@@ -82,7 +85,7 @@ function events(
       };
       try {
         await work(emit, gone.signal);
-        emit({ type: "done" });
+        emit({ type: "done", ...(after?.ending() ? { ending: true } : {}) });
       } catch (error) {
         emit({ type: "error", error: toError(error, log).toJSON() });
       }

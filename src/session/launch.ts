@@ -6,6 +6,7 @@ import { daemonEnvironment, ownExecutable, startDaemon } from "../platform/daemo
 import type { StatePaths } from "../platform/paths.ts";
 import {
   ensurePrivateDir,
+  leadsNowhere,
   pathExists,
   readIfPresent,
   replaceLink,
@@ -35,7 +36,10 @@ export async function ensureSvc(
 ): Promise<StatusInfo> {
   const { paths, clock } = options;
   const running = await svcStatus(paths);
-  if (running) return running;
+  if (running) {
+    await mendLink(paths);
+    return running;
+  }
   await helperCommand(paths);
   for (const folder of [paths.base, join(paths.base, "run"), join(paths.base, "log")]) {
     await ensurePrivateDir(folder);
@@ -65,6 +69,26 @@ export async function ensureSvc(
   throw new CzctlError("failed", `Cannot start czfwd: ${await lastReason(paths.log) ?? how}`, {
     hint: "See more: czctl logs",
   });
+}
+
+/**
+ * svc starts each helper of root through its link. Where the binary behind it
+ * has been moved or removed meanwhile, this one takes its place.
+ */
+export async function mendLink(paths: StatePaths): Promise<void> {
+  if (!(await leadsNowhere(paths.czfwd))) return;
+  // Where that cannot be written, what was asked for may do without.
+  await replaceLink(paths.czfwd, ownExecutable()).catch(() => {});
+}
+
+/** Resolves when no svc lives any more; false when one still does after `ms`. */
+export async function svcEnded(paths: StatePaths, ms: number, clock: Clock): Promise<boolean> {
+  const until = clock.monotonic() + ms;
+  while (await svcIsAlive(paths)) {
+    if (clock.monotonic() > until) return false;
+    await clock.sleep(POLL_MS);
+  }
+  return true;
 }
 
 /** Why the svc that was just started gave up, as it logged it. */

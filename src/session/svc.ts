@@ -11,6 +11,7 @@ import { fileLogger } from "../platform/log_file.ts";
 import { type StatePaths, statePaths } from "../platform/paths.ts";
 import {
   ensurePrivateDir,
+  type HeldLock,
   readIfPresent,
   tryLock,
   writeAtomic,
@@ -34,6 +35,8 @@ import { SessionStore } from "./store.ts";
 const IDLE_MS = 300;
 /** Without a session, the next request must come within this after the last one, in ms. */
 const NEXT_REQUEST_MS = 5_000;
+/** A lock that somebody only looks at is free within this, in ms. */
+const LOOKED_AT_MS = 200;
 /** Answers under way get this long when svc ends, in ms. */
 const DRAIN_MS = 1_000;
 
@@ -69,7 +72,7 @@ async function serve(
   clock: Clock,
   log: Logger,
 ): Promise<number> {
-  const lock = await tryLock(paths.lock);
+  const lock = await ownLock(paths.lock, clock);
   if (!lock) {
     log.info("Another czfwd is running already; this one ends");
     return 0;
@@ -82,6 +85,7 @@ async function serve(
   );
 
   let resident = args.includes("--resident");
+  let stopping = false;
   const startedAt = new Date(clock.now()).toISOString();
   const ended = Promise.withResolvers<string>();
   const store = new SessionStore(paths.sessions, ownPid());
@@ -162,6 +166,8 @@ async function serve(
     release: async (holder, emit) => {
       await registry.release(holder, emit);
       inspector.sessionsChanged();
+      // Interrupted before it had asked for a session: it does not come again.
+      if (registry.size === 0) idleAfter(IDLE_MS);
     },
     close: async (ids, force, emit) => {
       await registry.close(ids, force, emit);
@@ -169,12 +175,14 @@ async function serve(
     },
     stop: async (emit) => {
       await registry.stop(emit);
+      stopping = true;
       ended.resolve("stop was asked for");
     },
     stay: () => {
       resident = true;
       cancelIdle();
     },
+    ending: () => stopping || (!resident && registry.size === 0),
     inspectUrl: () => inspector.inspectUrl(),
   }, log);
   const server = await serveUnix(paths.socket, (request) => {
@@ -203,4 +211,17 @@ async function serve(
   ignoreHangup();
   lock.release();
   return code;
+}
+
+/**
+ * The lock that says that this svc lives. Undefined when another one does;
+ * commands that wait for one to end hold it for a moment, too.
+ */
+async function ownLock(path: string, clock: Clock): Promise<HeldLock | undefined> {
+  const until = clock.monotonic() + LOOKED_AT_MS;
+  for (;;) {
+    const lock = await tryLock(path);
+    if (lock !== undefined || clock.monotonic() > until) return lock;
+    await clock.sleep(20);
+  }
 }

@@ -123,6 +123,75 @@ e2e("SIGTERM of the helper alone: the block comes back", async (scene) => {
 });
 
 e2e(
+  "the binary is removed in a session and the helper dies: another czctl closes",
+  async (scene) => {
+    const { box, cluster, done } = scene;
+    const env = { KUBECONFIG: cluster.kubeconfig };
+    for (const close of [["teleport", "--clean"], ["session", "close", "--all"], ["stop"]]) {
+      await box.sh(`cp ${CZCTL} ~/downloaded`);
+      const opened = await box.run([`${box.home}/downloaded`, "teleport", "ns", ns, "-q"], { env });
+      assert.equal(opened.code, 0, opened.stderr);
+      const { helper } = await pids(scene);
+      await box.sh("rm ~/downloaded");
+      await box.kill(helper!, "KILL");
+      await until("no other helper", async () => (await status(scene)).helper.state === "failed");
+      await done(...close);
+      assert.deepEqual(await box.hosts(), scene.hostsBefore);
+      assert.deepEqual(await box.pidsOf("czfwd"), []);
+    }
+  },
+);
+
+e2e(
+  "without a binary and a helper SIGTERM ends svc, and the next czctl cleans up",
+  async (scene) => {
+    const { box, cluster, done } = scene;
+    await box.sh(`cp ${CZCTL} ~/downloaded`);
+    const env = { KUBECONFIG: cluster.kubeconfig };
+    const opened = await box.run([`${box.home}/downloaded`, "teleport", "ns", ns, "-q"], { env });
+    assert.equal(opened.code, 0, opened.stderr);
+    const { svc, helper } = await pids(scene);
+    await box.sh("rm ~/downloaded");
+    await box.kill(helper!, "KILL");
+    await box.kill(svc, "TERM");
+    await until("it has ended", async () => (await box.pidsOf("czfwd")).length === 0, 25_000);
+    assert.match((await done("teleport", "--clean")).stderr, /Took a block that was left behind/);
+  },
+);
+
+e2e("when the last session is closed, nothing of czctl runs any more", async (scene) => {
+  const { box, done } = scene;
+  for (const close of [["teleport", "--clean"], ["session", "close"], ["stop"]]) {
+    await done("teleport", "namespace", ns);
+    await done(...close);
+    assert.deepEqual(await box.pidsOf("czfwd"), [], close.join(" "));
+  }
+  await done("teleport", "namespace", ns, "--", "true");
+  assert.deepEqual(await box.pidsOf("czfwd"), []);
+  await done("start");
+  await done("stop");
+  assert.deepEqual(await box.pidsOf("czfwd"), []);
+});
+
+e2e("an interrupt that comes before the session was asked for keeps no svc", async (scene) => {
+  const { box, done } = scene;
+  await done("teleport", "namespace", ns);
+  await done("teleport", "--clean");
+  const svc = box.start([`${box.home}/.codezero/bin/czfwd/czfwd`, "svc"]);
+  await until(
+    "it answers",
+    async () => (await box.sh("test -S ~/.codezero/run/czfwd.sock")).code === 0,
+  );
+  // What czctl sends then.
+  const said = await box.sh(
+    "curl -s --unix-socket ~/.codezero/run/czfwd.sock -X DELETE http://localhost/v1/holders/nobody",
+  );
+  assert.deepEqual(JSON.parse(said.stdout), { type: "done", ending: true });
+  await until("it has ended", async () => (await box.pidsOf("czfwd")).length === 0, 2_500);
+  await svc.output();
+});
+
+e2e(
   "cp ~/hosts.original /etc/hosts in the middle is survived, and edits outside are kept",
   async (scene) => {
     const { box, done } = scene;

@@ -11,6 +11,7 @@ const ignore = !Machine.available || !binaryIsThere();
 const HOSTS = "127.0.0.1\tlocalhost\r\n# mine \n10.0.0.5 db.mine";
 const PROGRAM = new URL("./support/keeper_program.ts", import.meta.url).pathname;
 const WEB = entry("web");
+const RELAY = { address: "127.1.99.5", port: 80, to: 40_001 };
 const LEAF = entry("leaf", { address: "127.1.31.2" });
 
 function test(name: string, fn: (machine: Machine) => Promise<void>): void {
@@ -253,6 +254,28 @@ test("refuses a helper of another version, and says what to do without one", asy
   const none = await Keeper.start(machine, { command: ["/nowhere/czfwd", "helper"] });
   assert.match(JSON.stringify(await none.line()), /Cannot start the helper/);
   await none.end();
+  assert.equal(await machine.read("/etc/hosts"), HOSTS);
+});
+
+test("refuses edits while there is no helper to be had, and closing ends", async (machine) => {
+  await machine.sh(`cp ${BINARY} /opt/czfwd`);
+  const keeper = await Keeper.ready(machine, { command: ["/opt/czfwd", "helper"] });
+  await keeper.apply(WEB);
+  const helper = await keeper.helperPid();
+  await machine.sh("rm /opt/czfwd");
+  Deno.kill(helper, "SIGKILL");
+  await until("the helper is gone", () => !isAlive(helper));
+  for (const [op, more] of [["apply", { entries: [] }], ["relay", { ...RELAY }]] as const) {
+    const refused = await keeper.ask(op, more);
+    assert.match(
+      String(refused["error"]),
+      /^Cannot start the helper: .*\/opt\/czfwd.*No such file/,
+    );
+  }
+  assert.match(String((await keeper.ask("close"))["error"]), /^Cannot start the helper/);
+  await keeper.end();
+  assert.ok(await hasBlock(machine, 0, "web.demo"), "for the next one");
+  await (await Keeper.ready(machine)).close();
   assert.equal(await machine.read("/etc/hosts"), HOSTS);
 });
 

@@ -139,7 +139,11 @@ export function addressesOf(
 async function release({ session, holder, held }: Opened, context: CliContext): Promise<void> {
   try {
     // Not with the context's signal: an interrupt is why we may be here.
-    await follow(controlClient(context).release(holder), context.print);
+    const { ending } = await follow(controlClient(context).release(holder), context.print);
+    if (ending) {
+      const { untilSvcEnds } = await import("../leftovers.ts");
+      await untilSvcEnds(context);
+    }
   } catch (error) {
     context.print.note(`Cannot close session ${session.id}: ${messageOf(error)}`);
   }

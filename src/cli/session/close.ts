@@ -6,12 +6,16 @@ import {
   follow,
   ifRunning,
   namespacesOf,
+  type Outcome,
   tunnelledOf,
   workloadName,
 } from "../control.ts";
 import type { ControlClient } from "../control_client.ts";
 import { kindOf } from "../kinds.ts";
 import { count } from "../text.ts";
+
+/** After a failure a svc that has no other session ends within this, in ms. */
+const GIVEN_UP_MS = 2_000;
 
 /** `czctl session close [ID] [--all] [--force]`. */
 export async function close(
@@ -48,7 +52,11 @@ export async function openSessions(
   context: CliContext,
 ): Promise<readonly SessionInfo[]> {
   const sessions = await ifRunning(() => client.sessions(context.signal));
-  if (sessions !== undefined) return sessions;
+  if (sessions !== undefined) {
+    const { mendLink } = await import("../../session/launch.ts");
+    await mendLink(context.paths());
+    return sessions;
+  }
   const { recoverLeftovers } = await import("../leftovers.ts");
   await recoverLeftovers(context);
   return [];
@@ -111,9 +119,20 @@ export async function closeSession(
   client: ControlClient,
   id: string | undefined,
   force: boolean,
-  { print, signal }: CliContext,
+  context: CliContext,
 ): Promise<number> {
-  const { closed } = await follow(client.close(id, force, signal), print);
+  const { print, signal } = context;
+  const { untilSvcEnds } = await import("../leftovers.ts");
+  let outcome: Outcome;
+  try {
+    outcome = await follow(client.close(id, force, signal), print);
+  } catch (error) {
+    // svc gives up what it cannot undo, such as a block it has no helper for any more.
+    if (!signal.aborted) await untilSvcEnds(context, GIVEN_UP_MS);
+    throw error;
+  }
+  const { closed, ending } = outcome;
+  if (ending) await untilSvcEnds(context);
   for (const session of closed) {
     print.step(
       `closed ${workloadName(session)}`,

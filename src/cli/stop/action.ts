@@ -1,6 +1,9 @@
 import type { CliContext } from "../context.ts";
 import { controlClient, follow, ifRunning, workloadName } from "../control.ts";
-import { recoverLeftovers } from "../leftovers.ts";
+import { recoverLeftovers, untilSvcEnds } from "../leftovers.ts";
+
+/** svc waits for its helper this long at most, and that for the lock of the hosts file, in ms. */
+const STOPPED_MS = 45_000;
 
 /** `czctl stop [--uninstall]`: closes everything and ends svc. */
 export async function stop(
@@ -8,13 +11,18 @@ export async function stop(
   context: CliContext,
 ): Promise<void> {
   const { print, signal } = context;
+  const { mendLink } = await import("../../session/launch.ts");
+  await mendLink(context.paths());
   const outcome = await ifRunning(() => follow(controlClient(context).stop(signal), print));
   if (outcome === undefined) {
     await recoverLeftovers(context);
     print.say("czfwd is not running: nothing to stop");
   } else {
     for (const session of outcome.closed) print.step(`closed ${workloadName(session)}`, "");
-    print.step("czfwd", "stopped");
+    // One of an older version does not say that it ends.
+    const ended = await untilSvcEnds(context, STOPPED_MS);
+    if (ended) print.step("czfwd", "stopped");
+    else print.note("czfwd is asked to stop, and has not ended yet; see czctl logs");
   }
   let removed: string | undefined;
   if (options.uninstall) {
