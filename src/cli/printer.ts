@@ -1,5 +1,5 @@
 import { ascii, pad, plain, plainJson, plainLines } from "./text.ts";
-import type { Stream, Terminal } from "./terminal.ts";
+import { BrokenPipe, type Stream, type Terminal } from "./terminal.ts";
 
 /** Where the right column of steps begins, and the room it needs: it comes nearer on a narrow terminal. */
 const DETAIL_COLUMN = 48;
@@ -51,7 +51,7 @@ export class Printer {
       ? Math.min(DETAIL_COLUMN, stream.columns() - DETAIL_WIDTH)
       : DETAIL_COLUMN;
     const text = `${pad(plain(label), column)} ${plain(detail)}`.trimEnd();
-    stream.write(`  ${colored(32, mark, stream)} ${this.#styled(text)}\n`);
+    this.#tell(stream, `  ${colored(32, mark, stream)} ${this.#styled(text)}\n`);
   }
 
   /** Something to know; nothing failed. */
@@ -59,7 +59,7 @@ export class Printer {
     if (this.quiet) return;
     this.#clearProgress();
     const { stderr } = this.terminal;
-    stderr.write(`  ${colored(33, "!", stderr)} ${this.#styled(plain(text))}\n`);
+    this.#tell(stderr, `  ${colored(33, "!", stderr)} ${this.#styled(plain(text))}\n`);
   }
 
   /** A plain line for people, beside the facts. */
@@ -68,7 +68,7 @@ export class Printer {
     this.#clearProgress();
     const beside = this.aside || this.format === "json";
     const stream = beside ? this.terminal.stderr : this.terminal.stdout;
-    stream.write(`${this.#styled(plain(text))}\n`);
+    this.#tell(stream, `${this.#styled(plain(text))}\n`);
   }
 
   /** What is under way: one changing line on a terminal that can do that, plain lines elsewhere. */
@@ -77,12 +77,12 @@ export class Printer {
     const stream = this.terminal.stderr;
     const line = this.#styled(`  ${plain(text)}`);
     if (!this.terminal.rewrites) {
-      if (line !== this.#lastProgress) stream.write(`${line}\n`);
+      if (line !== this.#lastProgress) this.#tell(stream, `${line}\n`);
       this.#lastProgress = line;
       return;
     }
     const shown = [...line].slice(0, stream.columns() - 1).join("");
-    stream.write(`\r${shown}\x1b[K`);
+    this.#tell(stream, `\r${shown}\x1b[K`);
     this.#progressShown = true;
   }
 
@@ -91,7 +91,8 @@ export class Printer {
     this.#clearProgress();
     const { stderr } = this.terminal;
     const text = `${colored(31, "error:", stderr)} ${this.#styled(plain(message))}\n`;
-    stderr.write(
+    this.#tell(
+      stderr,
       hint === undefined
         ? text
         : text + hint.split("\n").map((line) => `  ${this.#styled(plain(line))}\n`).join(""),
@@ -101,7 +102,7 @@ export class Printer {
   /** Text of several lines to standard error: help after a wrong command line, a stack. */
   errorLines(text: string): void {
     this.#clearProgress();
-    this.terminal.stderr.write(plainLines(text));
+    this.#tell(this.terminal.stderr, plainLines(text));
   }
 
   /** Takes the progress line away; call before another program writes. */
@@ -112,7 +113,19 @@ export class Printer {
   #clearProgress(): void {
     if (!this.#progressShown) return;
     this.#progressShown = false;
-    this.terminal.stderr.write("\r\x1b[K");
+    this.#tell(this.terminal.stderr, "\r\x1b[K");
+  }
+
+  /**
+   * Words beside what is being done. Who stops reading them (`| head -1`,
+   * `| grep -q`) does not mean that it should be left half done.
+   */
+  #tell(stream: Stream, text: string): void {
+    try {
+      stream.write(text);
+    } catch (error) {
+      if (!(error instanceof BrokenPipe)) throw error;
+    }
   }
 
   #styled(text: string): string {

@@ -6,7 +6,7 @@ export interface Stream {
   readonly color: boolean;
   /** Width in characters; 80 where it is not known. */
   columns(): number;
-  /** Throws BrokenPipe when nobody reads any more, CzctlError `failed` when output is lost. */
+  /** Throws BrokenPipe when nobody reads any more, OutputLost when it goes nowhere. */
   write(text: string): void;
 }
 
@@ -22,6 +22,16 @@ export interface Terminal {
 /** The reader of our output has gone (`czctl ... | head`): no failure, but nothing left to do. */
 export class BrokenPipe extends Error {
   override readonly name = "BrokenPipe";
+}
+
+/** What was written has gone nowhere: a full disk, most often. */
+export class OutputLost extends CzctlError {
+  constructor(cause: unknown) {
+    super("failed", `Cannot write the standard output: ${messageOf(cause)}`, {
+      hint: "See where it goes, and that there is room: df -h",
+      cause,
+    });
+  }
 }
 
 /** The terminal or pipes this process was given. `env`: NO_COLOR, TERM, LC_ALL, LC_CTYPE, LANG. */
@@ -62,10 +72,7 @@ function stream(
         if (error instanceof Error && error.name === "BrokenPipe") throw new BrokenPipe();
         // That errors cannot be told is no reason to stop.
         if (name === "error") return;
-        throw new CzctlError("failed", `Cannot write the standard output: ${messageOf(error)}`, {
-          hint: "See where it goes, and that there is room: df -h",
-          cause: error,
-        });
+        throw new OutputLost(error);
       }
     },
   };

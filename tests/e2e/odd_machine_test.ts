@@ -1,6 +1,7 @@
 /** Machines with something odd about them: plain words, and nothing spoiled. */
 import assert from "node:assert/strict";
-import { until } from "./sandbox.ts";
+import { sessions } from "./facts.ts";
+import { CZCTL, until } from "./sandbox.ts";
 import { e2e } from "./scene.ts";
 import { withUser } from "./user.ts";
 
@@ -119,6 +120,36 @@ e2e("a full disk is no bug of czctl", async (scene) => {
   assert.doesNotMatch(refused.stderr, /bug/);
   await scene.done("stop");
   await box.sh("umount ~/.codezero/state");
+});
+
+e2e("who stops reading the output does not stop what was asked for", async (scene) => {
+  const { box, cluster, done } = scene;
+  const sh = (script: string) =>
+    box.run(["bash", "-c", script, CZCTL], { env: { KUBECONFIG: cluster.kubeconfig } });
+  for (const out of ["2>&1 | true", "| true", "2>&1 >/dev/null | true", "-o json | true"]) {
+    const opened = await sh(`"$0" teleport ns ${ns} ${out}; exit "\${PIPESTATUS[0]}"`);
+    assert.equal(opened.code, 0, opened.stderr);
+    assert.equal((await sessions(scene)).length, 1, out);
+    const closed = await sh(`"$0" teleport --clean 2>&1 | true; exit "\${PIPESTATUS[0]}"`);
+    assert.equal(closed.code, 0, closed.stderr);
+    assert.deepEqual(await box.hosts(), scene.hostsBefore);
+  }
+  assert.equal((await sh(`"$0" teleport ns absent 2>&1 | true; exit "\${PIPESTATUS[0]}"`)).code, 1);
+  await done("stop");
+});
+
+e2e("a session whose output is lost has failed, and is undone", async (scene) => {
+  const { box, cluster, done } = scene;
+  for (const flags of ["", "-q -o json"]) {
+    const lost = await box.sh(`${CZCTL} teleport ns ${ns} ${flags} > /dev/full`, {
+      env: { KUBECONFIG: cluster.kubeconfig },
+    });
+    assert.equal(lost.code, 1, lost.stderr);
+    assert.match(lost.stderr, /^error: Cannot write the standard output: No space left/m);
+    assert.deepEqual(await sessions(scene), []);
+    assert.deepEqual(await box.hosts(), scene.hostsBefore);
+  }
+  await done("stop");
 });
 
 e2e("doctor says that the hosts file is on a read-only file system", async (scene) => {

@@ -5,8 +5,10 @@ import type { CliContext } from "../context.ts";
 import { controlClient, follow, ifRunning, leave, workloadName } from "../control.ts";
 import { type ControlClient, NotRunning } from "../control_client.ts";
 import { parseWorkload } from "../kinds.ts";
+import { untilSvcEnds } from "../leftovers.ts";
 import { defined } from "../options.ts";
 import { noProxyLine } from "../run/no_proxy.ts";
+import { BrokenPipe, OutputLost } from "../terminal.ts";
 import { clean } from "./clean.ts";
 import type { TeleportOptions } from "./command.ts";
 
@@ -29,9 +31,15 @@ export async function teleport(
   // It is open, whatever comes now.
   context.handOverInterrupts();
   await leave(opened.held);
-  await tell(opened, context);
-  if (context.print.format === "json") {
-    context.print.json({ session: opened.session, already: opened.already });
+  try {
+    await tell(opened, context);
+    if (context.print.format === "json") {
+      context.print.json({ session: opened.session, already: opened.already });
+    }
+  } catch (error) {
+    // A script that is told of a failure does not close what it did not get.
+    if (!(error instanceof BrokenPipe)) await undo(opened.holder, controlClient(context), context);
+    throw error;
   }
   return 0;
 }
@@ -143,15 +151,16 @@ export async function open(request: TeleportRequest, context: CliContext): Promi
   const asked = { ...request, ...defined({ credential, forProgram }), holder };
   const attempt = async () => {
     signal.throwIfAborted();
-    await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });
-    await client.connect(signal);
-    const held = client.teleport(asked, signal);
     try {
+      await ensureSvc({ paths: context.paths(), resident: false, clock: systemClock });
+      await client.connect(signal);
+      const held = client.teleport(asked, signal);
       const { session, already } = await follow(held, print);
       if (session === undefined) throw new Error("svc opened a session without saying which");
       return { session, already, holder, held };
     } catch (error) {
-      if (signal.aborted) await undo(holder, client, context);
+      // What fails in svc has been undone there.
+      if (signal.aborted || error instanceof OutputLost) await undo(holder, client, context);
       throw error;
     }
   };
@@ -189,12 +198,16 @@ export async function tell({ session, already }: Opened, context: CliContext): P
 async function undo(
   holder: string,
   client: ControlClient,
-  { print }: CliContext,
+  context: CliContext,
 ): Promise<void> {
-  print.progress("Interrupted: undoing what was done");
+  const { print } = context;
+  print.progress(
+    context.signal.aborted ? "Interrupted: undoing what was done" : "Undoing what was done",
+  );
   const late = AbortSignal.timeout(UNDO_MS);
   try {
-    await ifRunning(() => follow(client.release(holder, late), print));
+    const outcome = await ifRunning(() => follow(client.release(holder, late), print));
+    if (outcome?.ending) await untilSvcEnds(context);
   } catch (error) {
     print.note(
       late.aborted
