@@ -13,6 +13,7 @@ import { type Elevation, helperCommand, inspectElevation } from "./elevate.ts";
 import { readHosts } from "./look.ts";
 import { findMarkers } from "./markers.ts";
 import { isLocalServiceAddress } from "./names.ts";
+import { LET_LOW_PORTS, NO_LOW_PORTS } from "./low_ports.ts";
 import { SYSTEM_PLACE } from "./place.ts";
 import { blockIsKept } from "./probe.ts";
 import { rangeList, strayLines } from "./remains.ts";
@@ -220,7 +221,11 @@ function checkElevation(elevation: Elevation): HostsFinding[] {
   }];
   switch (elevation.state) {
     case "root":
-      return [];
+      return lowPorts.map((finding) => ({
+        ...finding,
+        what: `Ports below 1024 cannot be opened: ${NO_LOW_PORTS}`,
+        mend: `Run the container with ${LET_LOW_PORTS}`,
+      }));
     case "ready":
       return [];
     case "absent":

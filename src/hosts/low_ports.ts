@@ -3,6 +3,14 @@ import { codeOf } from "../platform/files.ts";
 import { type LowListener, relayPort } from "../platform/helper_process.ts";
 import { isLocalServiceAddress } from "./names.ts";
 
+/**
+ * Root without the capability is what a container is whose pod spec says
+ * `drop: [ALL]`, and `--network host` keeps the machine's first free port.
+ */
+export const NO_LOW_PORTS = "root has no CAP_NET_BIND_SERVICE here";
+export const LET_LOW_PORTS =
+  "--cap-add NET_BIND_SERVICE or --sysctl net.ipv4.ip_unprivileged_port_start=0";
+
 const MAX_LISTENERS = 16_384;
 /** Relayed connections at once, over all ports of the user. */
 const MAX_CONNECTIONS = 8_192;
@@ -46,10 +54,7 @@ export class LowPorts {
       });
       this.#listeners.set(where, { to, listener });
     } catch (error) {
-      const reason = codeOf(error) === "EADDRINUSE"
-        ? "another program has the port"
-        : messageOf(error);
-      throw new CzctlError("failed", `Cannot relay ${where}: ${reason}`);
+      throw new CzctlError("failed", `Cannot relay ${where}: ${reasonOf(error)}`);
     }
   }
 
@@ -65,6 +70,17 @@ export class LowPorts {
     const all = [...this.#listeners.values()];
     this.#listeners.clear();
     await Promise.all(all.map(({ listener }) => listener.close()));
+  }
+}
+
+function reasonOf(error: unknown): string {
+  switch (codeOf(error)) {
+    case "EADDRINUSE":
+      return "another program has the port";
+    case "EACCES":
+      return `${NO_LOW_PORTS}; run the container with ${LET_LOW_PORTS}`;
+    default:
+      return messageOf(error);
   }
 }
 

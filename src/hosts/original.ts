@@ -5,7 +5,7 @@ import { currentUser } from "../platform/run_program.ts";
 import { blockOf, editBlock } from "./block.ts";
 import { findBlocks, findMarkers } from "./markers.ts";
 import { MAX_HOSTS_BYTES, SYSTEM_PLACE } from "./place.ts";
-import { missingError } from "./replace.ts";
+import { readError } from "./replace.ts";
 
 /** The file as it is without anybody's czctl block. Throws HostsMarkerError. */
 export function withoutBlocks(file: Uint8Array): Uint8Array {
@@ -24,9 +24,8 @@ export async function saveOriginal(
   hosts: string = SYSTEM_PLACE.hosts,
 ): Promise<void> {
   const temporary = `${path}.czctl-new`;
+  const content = await contentOf(hosts);
   try {
-    const source = await realFiles.open(hosts, "read");
-    const content = await source.read(MAX_HOSTS_BYTES).finally(() => source.close());
     // With broken markers no edit follows, and a good backup would give way to
     // a bad one just when it is needed.
     blockOf(content, currentUser().uid);
@@ -44,7 +43,6 @@ export async function saveOriginal(
   } catch (error) {
     await realFiles.remove(temporary).catch(() => {});
     if (error instanceof CzctlError) throw error;
-    if (await realFiles.lstat(hosts).catch(() => error) === undefined) throw missingError(hosts);
     const isFolder = (await realFiles.lstat(path).catch(() => undefined))?.kind === "folder";
     const why = isFolder ? "it is a folder" : messageOf(error);
     throw new CzctlError("failed", `Cannot back up ${hosts} to "${path}": ${why}`, {
@@ -53,5 +51,14 @@ export async function saveOriginal(
         : "Make room for it, or move what is in its place, and try again",
       cause: error,
     });
+  }
+}
+
+async function contentOf(hosts: string): Promise<Uint8Array> {
+  try {
+    const source = await realFiles.open(hosts, "read");
+    return await source.read(MAX_HOSTS_BYTES).finally(() => source.close());
+  } catch (error) {
+    throw readError(hosts, error);
   }
 }

@@ -70,6 +70,12 @@ export function writeError(path: string, error: unknown): Error {
   });
 }
 
+/** The failure of opening or reading the hosts file, in words. */
+export function readError(path: string, error: unknown): CzctlError {
+  if (codeOf(error) === "ENOENT") return missingError(path);
+  return new CzctlError("failed", `Cannot read ${path}: ${messageOf(error)}`, { cause: error });
+}
+
 export function missingError(path: string): CzctlError {
   return new CzctlError("failed", `Cannot read ${path}: it does not exist`, {
     hint: `Create it with: sudo touch ${path}`,

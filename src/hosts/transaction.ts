@@ -4,7 +4,7 @@
  * file is as before or as after (docs/hosts.md).
  */
 import type { Clock } from "../model/clock.ts";
-import { CzctlError, messageOf } from "../model/errors.ts";
+import { CzctlError } from "../model/errors.ts";
 import { codeOf, type FileFacts, type Files, type OpenFile } from "../platform/files.ts";
 import { sameBytes } from "./bytes.ts";
 import { writeInPlace } from "./in_place.ts";
@@ -18,7 +18,13 @@ import {
 } from "./journal.ts";
 import { HostsLock } from "./lock.ts";
 import { type HostsPlace, MAX_HOSTS_BYTES } from "./place.ts";
-import { missingError, RENAME_CANNOT, replaceByRename, writeError } from "./replace.ts";
+import {
+  missingError,
+  readError,
+  RENAME_CANNOT,
+  replaceByRename,
+  writeError,
+} from "./replace.ts";
 import { checkWay } from "./way.ts";
 
 /** How long a held lock is waited for, in ms. */
@@ -170,7 +176,7 @@ export class HostsTransaction {
       file = await this.#files.open(hosts, "read");
     } catch (error) {
       if (codeOf(error) === "ENOENT") return undefined;
-      throw new CzctlError("failed", `Cannot read ${hosts}: ${messageOf(error)}`, { cause: error });
+      throw readError(hosts, error);
     }
     if ((await file.stat()).kind === "file") return file;
     await file.close();

@@ -6,6 +6,7 @@ import type { Clock } from "../model/clock.ts";
 import { lostText, type PortInfo, type ServiceInfo, type StatusInfo } from "../model/control.ts";
 import { openCluster } from "../cluster/cluster.ts";
 import { checkHosts, type HostsFinding } from "../hosts/checks.ts";
+import { NO_LOW_PORTS } from "../hosts/low_ports.ts";
 import { rememberedPrefix } from "../hosts/elevate.ts";
 import { DEFAULT_PORT } from "../inspector/inspector.ts";
 import { buildInfo } from "../platform/build_info.ts";
@@ -13,6 +14,7 @@ import { environment, workingFolder } from "../platform/caller.ts";
 import { ownExecutable } from "../platform/daemon.ts";
 import { codeOf } from "../platform/files.ts";
 import type { StatePaths } from "../platform/paths.ts";
+import { loopbackTrouble } from "../platform/range_claim.ts";
 import { pathExists, reasonOf, removeIfPresent, tryToWrite } from "../platform/private_files.ts";
 import { portLabel } from "./describe.ts";
 import { svcIsAlive, svcStatus } from "./launch.ts";
@@ -77,6 +79,7 @@ export async function runDoctor(
     ...await checkSocket(look),
     ...await checkHome(look),
     ...await checkHostsRoom(look),
+    ...checkLoopback(),
     ...await checkRecords(look),
     ...checkInspector(look),
     ...checkTunnels(look),
@@ -287,6 +290,13 @@ async function checkHostsRoom(look: Look): Promise<Mendable[]> {
   }));
 }
 
+function checkLoopback(): Mendable[] {
+  const trouble = loopbackTrouble();
+  if (trouble === undefined) return [];
+  const text = `Nothing can listen on 127.1.x.y: ${trouble.why}`;
+  return [{ finding: { subject: "loopback", state: "problem", text, mend: trouble.mend } }];
+}
+
 async function checkRecords({ paths, alive }: Look): Promise<Mendable[]> {
   if (alive) return [];
   const records = await new SessionStore(paths.sessions).list();
@@ -359,8 +369,11 @@ function portTrouble(service: ServiceInfo, port: PortInfo): Mendable[] {
     },
   }];
   if (port.state === "blocked") {
+    const text = `${name} is not forwarded: ${port.reason ?? "its port cannot be bound"}`;
+    // That is the machine's, and is told of it.
+    if (port.reason?.includes(NO_LOW_PORTS)) return warning(text);
     return warning(
-      `${name} is not forwarded: ${port.reason ?? "its port cannot be bound"}`,
+      text,
       "End what listens there (its names lead to that program meanwhile), or leave the service out with --exclude",
     );
   }

@@ -152,6 +152,52 @@ e2e("a session whose output is lost has failed, and is undone", async (scene) =>
   await done("stop");
 });
 
+e2e("without /etc/hosts: that it is missing, and how to make it", async (scene) => {
+  const { box } = scene;
+  await box.sh("mv /etc/hosts /etc/hosts.away");
+  const refused = await scene.czctl("teleport", "ns", ns);
+  assert.equal(refused.code, 1, refused.stdout);
+  assert.match(
+    refused.stderr,
+    /^error: Cannot read \/etc\/hosts: it does not exist\n.*touch \/etc\/hosts$/m,
+  );
+  assert.match(
+    (await scene.czctl("doctor")).stdout,
+    /hosts file +.*does not exist\n +mend: sudo touch \/etc\/hosts/,
+  );
+  await box.sh("mv /etc/hosts.away /etc/hosts");
+});
+
+e2e("root without CAP_NET_BIND_SERVICE: which ports that costs, and the way out", async (scene) => {
+  const { box, cluster, done } = scene;
+  const czctl = (...args: string[]) =>
+    box.run(["setpriv", "--bounding-set=-net_bind_service", CZCTL, ...args], {
+      env: { KUBECONFIG: cluster.kubeconfig },
+    });
+  const opened = await czctl("teleport", "ns", ns);
+  assert.equal(opened.code, 0, opened.stderr);
+  assert.match(opened.stderr, /:80 .*root has no CAP_NET_BIND_SERVICE here; .*--cap-add/);
+  const said = await czctl("doctor");
+  assert.equal(said.code, 0, said.stdout);
+  assert.match(said.stdout, /! +low ports +.*CAP_NET_BIND_SERVICE.*\n +mend: .*--cap-add/);
+  assert.doesNotMatch(said.stdout, /End what listens there/);
+  await done("session", "close");
+});
+
+e2e("doctor says that the loopback interface is down", async ({ box, cluster }) => {
+  // As long as no interface has ever been up, the kernel lets anybody bind anything.
+  const script = "ip link add type veth; ip addr add 10.1.1.1/24 dev veth0; " +
+    "ip link set veth0 up; exec $0 doctor";
+  const said = await box.run(["unshare", "--net", "sh", "-c", script, CZCTL], {
+    env: { KUBECONFIG: cluster.kubeconfig },
+  });
+  assert.equal(said.code, 1, said.stdout);
+  assert.match(
+    said.stdout,
+    /loopback +Nothing can listen on 127\.1\.x\.y: .* is down\n +mend: .*ip link set lo up/,
+  );
+});
+
 e2e("doctor says that the hosts file is on a read-only file system", async (scene) => {
   const { box } = scene;
   await box.sh("mount --bind /etc/hosts /etc/hosts && mount -o remount,ro,bind /etc/hosts");
