@@ -1,12 +1,17 @@
 import type { ControlEvent, ServiceInfo, SessionInfo } from "../model/control.ts";
 import { buildInfo } from "../platform/build_info.ts";
+import { machineView } from "../platform/machine_view.ts";
 import type { CliContext } from "./context.ts";
 import { ControlClient, NotRunning } from "./control_client.ts";
 import type { Printer } from "./printer.ts";
 
 /** The client for this user's svc. */
 export function controlClient(context: CliContext): ControlClient {
-  return new ControlClient({ socket: context.paths().socket, version: buildInfo().version });
+  return new ControlClient({
+    socket: context.paths().socket,
+    version: buildInfo().version,
+    machine: machineView(),
+  });
 }
 
 /** What `ask` gives, or undefined when no svc is running. */

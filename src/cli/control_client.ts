@@ -22,6 +22,8 @@ export interface ControlClientOptions {
   readonly socket: string;
   /** The caller's own version; one that differs is refused by `connect`. */
   readonly version: string;
+  /** The caller's own machine, as in StatusInfo; another one is refused by `connect`. */
+  readonly machine?: string;
   /** In ms; for tests. */
   readonly answerMs?: number;
   readonly silenceMs?: number;
@@ -32,11 +34,23 @@ export class ControlClient {
   constructor(private readonly options: ControlClientOptions) {}
 
   /**
-   * Makes sure that svc answers and is of the same version.
+   * Makes sure that svc answers, is of the same version and on this machine.
    * Throws NotRunning; CzctlError `failed` when it hangs or differs.
    */
   async connect(signal?: AbortSignal): Promise<StatusInfo> {
     const status = await this.status(signal);
+    const { machine } = this.options;
+    if (machine !== undefined && status.machine !== undefined && status.machine !== machine) {
+      throw new CzctlError(
+        "failed",
+        "Cannot use the czfwd of this HOME: it runs in another container or network namespace, " +
+          "and its names and ports are there",
+        {
+          hint:
+            "Close its sessions there, or give this one a HOME of its own: HOME=FOLDER czctl ...",
+        },
+      );
+    }
     if (status.version === this.options.version) return status;
     throw new CzctlError(
       "failed",

@@ -7,11 +7,15 @@ const ENDED_MS = 5_000;
 /**
  * Cleans up after a svc that has died, when there is something to clean up.
  * Called by the commands that find no svc running; opening a session does it
- * by itself.
+ * by itself. `strict`: for a command that is to clean up; throws CzctlError
+ * where it cannot.
  */
-export async function recoverLeftovers(context: CliContext): Promise<void> {
+export async function recoverLeftovers(
+  context: CliContext,
+  { strict = false }: { strict?: boolean } = {},
+): Promise<void> {
   const { recoverIfNeeded } = await import("../session/recovery.ts");
-  const mended = await recoverIfNeeded({ paths: context.paths() });
+  const mended = await recoverIfNeeded({ paths: context.paths(), strict });
   for (const text of mended) context.print.note(text);
 }
 

@@ -198,6 +198,8 @@ export interface ConnectionFailure {
 export interface StatusInfo {
   readonly version: string;
   readonly pid: number;
+  /** Where svc runs: equal for two processes that see the same network and hosts file. */
+  readonly machine?: string;
   readonly startedAt: string;
   /** True after `czctl start`: it then stays when the last session closes. */
   readonly resident: boolean;

@@ -13,6 +13,7 @@ import { buildInfo } from "../platform/build_info.ts";
 import { environment, workingFolder } from "../platform/caller.ts";
 import { ownExecutable } from "../platform/daemon.ts";
 import { codeOf } from "../platform/files.ts";
+import { machineView } from "../platform/machine_view.ts";
 import type { StatePaths } from "../platform/paths.ts";
 import { loopbackTrouble } from "../platform/range_claim.ts";
 import { pathExists, reasonOf, removeIfPresent, tryToWrite } from "../platform/private_files.ts";
@@ -132,6 +133,16 @@ function checkSvc({ status, alive }: Look): Mendable[] {
           mend: "killall czfwd; it cleans up as it ends",
         }
         : { subject, state: "ok", text: "Not running, no session is open" },
+    }];
+  }
+  if (status.machine !== undefined && status.machine !== machineView()) {
+    return [{
+      finding: {
+        subject,
+        state: "problem",
+        text: "The czfwd of this HOME runs in another container or network namespace",
+        mend: "Close its sessions there, or give this one a HOME of its own: HOME=FOLDER czctl ...",
+      },
     }];
   }
   const own = buildInfo().version;

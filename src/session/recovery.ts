@@ -12,15 +12,18 @@ import { SessionStore } from "./store.ts";
  * Cleans up after a svc that is gone without having been able to: takes this
  * user's block out of the hosts file, removes env files that are still what
  * czctl wrote, and forgets the records. Returns what was done or could not be,
- * in words; nothing when there was nothing to do or a svc lives.
+ * in words; nothing when there was nothing to do or a svc lives. With `strict`
+ * a block that stays where it is is thrown as CzctlError, when the rest is done.
  */
 export async function recoverIfNeeded(
-  { paths, clock = systemClock, log = silentLogger, onlyRecords = false }: {
+  { paths, clock = systemClock, log = silentLogger, onlyRecords = false, strict = false }: {
     paths: StatePaths;
     clock?: Clock;
     log?: Logger;
     /** Leaves the hosts file to somebody else. */
     onlyRecords?: boolean;
+    /** Cleaning up is what was asked for. */
+    strict?: boolean;
   },
 ): Promise<string[]> {
   const store = new SessionStore(paths.sessions);
@@ -31,9 +34,12 @@ export async function recoverIfNeeded(
   if (!lock) return [];
   try {
     const said: string[] = [];
+    let failure: unknown;
     if (stale) {
       if (!(await helperAvailable(paths))) {
-        return ["A block of czctl is left in /etc/hosts; to take it out, run: czctl start"];
+        const left = "A block of czctl is left in /etc/hosts";
+        if (strict) throw new CzctlError("not_elevated", left, { hint: "Run: czctl start" });
+        return [`${left}; to take it out, run: czctl start`];
       }
       const hosts = startHosts({ paths, clock, log });
       try {
@@ -41,12 +47,15 @@ export async function recoverIfNeeded(
         said.push("Took a block that was left behind out of /etc/hosts");
       } catch (error) {
         // Broken markers, or a svc with another HOME: said, but what was asked for goes on.
-        said.push(wordsOf(error));
+        failure = error;
+        if (!strict) said.push(wordsOf(error));
       } finally {
         await hosts.close().catch((error) => log.warn(messageOf(error)));
       }
     }
-    return [...said, ...await removeLeftovers({ store, log })];
+    said.push(...await removeLeftovers({ store, log }));
+    if (strict && failure !== undefined) throw failure;
+    return said;
   } finally {
     lock.release();
   }

@@ -8,6 +8,7 @@ import { systemClock } from "../platform/clock.ts";
 import { onSignals, onUnhandled, ownPid } from "../platform/daemon.ts";
 import { callerUid, environment } from "../platform/caller.ts";
 import { fileLogger } from "../platform/log_file.ts";
+import { machineView } from "../platform/machine_view.ts";
 import { type StatePaths, statePaths } from "../platform/paths.ts";
 import {
   ensurePrivateDir,
@@ -136,6 +137,7 @@ async function serve(
     return {
       version: buildInfo().version,
       pid: ownPid(),
+      machine: machineView(),
       startedAt,
       resident,
       helper: hosts.state,

@@ -63,12 +63,43 @@ e2e("a second HOME of one user is refused while the first has a session", async 
   assert.equal(refused.code, 1, refused.stdout);
   assert.match(refused.stderr, /^error: Cannot edit \/etc\/hosts: another czfwd of this user/m);
   assert.match(refused.stderr, /killall czfwd/);
+  for (const close of [["teleport", "--clean"], ["session", "close"], ["stop"]]) {
+    const nothing = await other(...close);
+    assert.equal(nothing.code, 1, `${close.join(" ")} has cleaned nothing up`);
+    assert.match(nothing.stderr, /^error: Cannot edit \/etc\/hosts: another czfwd .*\n.*killall/m);
+  }
   assert.equal(await box.hostsText(), during, "the first session's names are as they were");
   await scene.done("session", "close");
   assert.equal((await other("teleport", "ns", ns, "-q")).code, 0);
   assert.equal((await other("session", "close", "-q")).code, 0);
   await until("no lock is left", async () => (await box.sh("ls /run/czctl")).code === 2);
 });
+
+e2e(
+  "a HOME that another container has, too: its czfwd is not taken for this one's",
+  async (scene) => {
+    const { box, cluster, done } = scene;
+    const env = { KUBECONFIG: cluster.kubeconfig };
+    await done("teleport", "ns", ns);
+    const during = await box.hostsText();
+    // The first has another network, the second the same one and an /etc of its own.
+    for (
+      const into of [
+        "unshare --net sh -c",
+        `cp -a /etc ~/etc; unshare --mount sh -c 'mount --bind ~/etc /etc; sh -c "$0"'`,
+      ]
+    ) {
+      const refused = await box.sh(`${into} "${CZCTL} teleport deploy/web -n ${ns}"`, { env });
+      assert.equal(refused.code, 1, refused.stdout);
+      assert.match(refused.stderr, /^error: Cannot use the czfwd of this HOME: .*\n.*HOME=FOLDER/m);
+      const said = await box.sh(`${into} "${CZCTL} doctor"`, { env });
+      assert.match(said.stdout, /czfwd +The czfwd of this HOME runs in another container/);
+    }
+    assert.equal(await box.hostsText(), during);
+    assert.equal((await sessions(scene)).length, 1);
+    await done("session", "close");
+  },
+);
 
 e2e("a hosts file with broken markers does not become the backup", async (scene) => {
   const { box } = scene;

@@ -29,7 +29,7 @@ export async function close(
     });
   }
   const client = controlClient(context);
-  const sessions = await openSessions(client, context);
+  const sessions = await openSessions(client, context, { strict: true });
   if (sessions.length === 0 && id === undefined) {
     context.print.say("No session is open: nothing to close");
     if (context.print.format === "json") context.print.json({ closed: [] });
@@ -46,10 +46,14 @@ function workloadOf(id: string): string | undefined {
   return name === undefined ? undefined : `${kindOf(word!)}/${name}`;
 }
 
-/** The open sessions; none when no svc is running, after cleaning up what a dead one left. */
+/**
+ * The open sessions; none when no svc is running, after cleaning up what a dead one left.
+ * With `strict` it throws CzctlError where that cannot be cleaned up.
+ */
 export async function openSessions(
   client: ControlClient,
   context: CliContext,
+  options: { strict?: boolean } = {},
 ): Promise<readonly SessionInfo[]> {
   const sessions = await ifRunning(() => client.sessions(context.signal));
   if (sessions !== undefined) {
@@ -58,7 +62,7 @@ export async function openSessions(
     return sessions;
   }
   const { recoverLeftovers } = await import("../leftovers.ts");
-  await recoverLeftovers(context);
+  await recoverLeftovers(context, options);
   return [];
 }
 

@@ -15,7 +15,7 @@ export async function stop(
   await mendLink(context.paths());
   const outcome = await ifRunning(() => follow(controlClient(context).stop(signal), print));
   if (outcome === undefined) {
-    await recoverLeftovers(context);
+    await recoverLeftovers(context, { strict: true });
     print.say("czfwd is not running: nothing to stop");
   } else {
     for (const session of outcome.closed) print.step(`closed ${workloadName(session)}`, "");

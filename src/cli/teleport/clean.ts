@@ -20,7 +20,7 @@ export async function clean(
   }
   const workload = operands.length === 0 ? undefined : parseWorkload(operands, "teleport");
   const client = controlClient(context);
-  const sessions = await openSessions(client, context);
+  const sessions = await openSessions(client, context, { strict: true });
   const named = sessions.filter((session) =>
     (workload === undefined ||
       (session.workload.kind === workload.kind && session.workload.name === workload.name)) &&
