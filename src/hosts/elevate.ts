@@ -71,7 +71,7 @@ export async function inspectElevation(query: ElevationQuery): Promise<Elevation
       state: "unusable",
       path,
       reason: "set-uid has no effect there: the folder is mounted nosuid, or this container " +
-        "gets no new privileges",
+        "gets no new privileges (let it run as root)",
     };
   }
   const version = found.version ?? "unknown";
