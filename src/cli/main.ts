@@ -1,4 +1,5 @@
 import { CzctlError, EXIT } from "../model/errors.ts";
+import { lookForNohup } from "../platform/caller.ts";
 import { type CliContext, realContext } from "./context.ts";
 import { readCommandLine } from "./grammar.ts";
 import { report } from "./report.ts";
@@ -6,6 +7,8 @@ import { report } from "./report.ts";
 /** Runs one command line of `czctl`; resolves with the exit code. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const line = readCommandLine(argv);
+  // What takes its time, or holds a program.
+  if (line.args[0] === "teleport" || line.args[0] === "run") lookForNohup();
   return await runCommandLine(line.args, realContext(line.program));
 }
 

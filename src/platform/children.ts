@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { constants } from "node:os";
+import { ignoresHangup } from "./caller.ts";
 
 /** A program cannot be started; `message` says why, `hint` what to do about it. */
 export class CannotStart extends Error {
@@ -32,12 +33,16 @@ export async function runInForeground(
   let child: Deno.ChildProcess | undefined;
   // Before the start: a signal that comes right behind it must not end us instead.
   const stops = [
-    ...PASSED_ON.map((signal) => on(signal, () => child?.kill(signal))),
+    ...PASSED_ON.filter((signal) => signal !== "SIGHUP" || !ignoresHangup()).map((signal) =>
+      on(signal, () => child?.kill(signal))
+    ),
     ...FROM_TERMINAL.map((signal) => on(signal, () => forward(child, signal))),
   ];
+  // The program is to ignore it as well. A shell would lose variables whose names it cannot have.
+  const [program, ...words] = [...(ignoresHangup() ? ["nohup"] : []), command, ...args];
   try {
-    child = new Deno.Command(command, {
-      args: [...args],
+    child = new Deno.Command(program!, {
+      args: words,
       env: { ...env },
       clearEnv: true,
       stdin: "inherit",

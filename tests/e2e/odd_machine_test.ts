@@ -153,6 +153,30 @@ e2e("a full disk is no bug of czctl", async (scene) => {
   await box.sh("umount ~/.codezero/state");
 });
 
+e2e("nohup holds for czctl and for the program it runs", async (scene) => {
+  const { box, cluster } = scene;
+  const env = { KUBECONFIG: cluster.kubeconfig };
+  const command = [CZCTL, "teleport", "ns", ns, "-q", "--", "sleep", "31.5"];
+  const one = async (name: string) => {
+    const pids = await box.pidsOf(name);
+    return pids.length === 1 ? pids[0] : undefined;
+  };
+  for (const nohup of [true, false]) {
+    const child = box.start(nohup ? ["nohup", ...command] : command, { env });
+    await until("the program runs", async () => await one("sleep") !== undefined);
+    const [program, czctl] = [await one("sleep"), await one("czctl")];
+    await box.kill(czctl!, "HUP");
+    if (nohup) {
+      await box.kill(program!, "HUP");
+      await box.kill(czctl!, "TERM");
+    }
+    const { code } = await child.output();
+    // 128 + SIGTERM, and 128 + SIGHUP.
+    assert.equal(code, nohup ? 143 : 129);
+    assert.deepEqual(await box.hosts(), scene.hostsBefore);
+  }
+});
+
 e2e("who stops reading the output does not stop what was asked for", async (scene) => {
   const { box, cluster, done } = scene;
   const sh = (script: string) =>
