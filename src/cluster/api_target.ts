@@ -32,6 +32,7 @@ export async function apiTargetSource(
   }
   const serverName = cluster["tls-server-name"];
   const { headers, repeatedHeaders } = impersonation(user);
+  if (cluster["disable-compression"] === true) headers["accept-encoding"] = "identity";
   const fixed = {
     host: server.hostname.replace(/^\[|\]$/g, ""),
     port: Number(server.port || (secure ? 443 : 80)),

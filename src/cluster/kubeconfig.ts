@@ -35,8 +35,8 @@ export interface ClusterEntry {
   readonly "certificate-authority"?: string;
   readonly "certificate-authority-data"?: string;
   readonly "proxy-url"?: string;
-  /** Only for exec plugins. */
   readonly "disable-compression"?: boolean;
+  /** Only for exec plugins. */
   readonly extensions?: unknown;
 }
 

@@ -11,7 +11,7 @@ export interface ApiTarget {
   readonly basePath: string;
   /** Absent for a plain `http://` server (kubectl proxy). */
   readonly tls?: ApiTls;
-  /** Request headers that carry credentials: `authorization`, `impersonate-user`, ... (lower case). */
+  /** Request headers the kubeconfig asks for: `authorization`, `impersonate-user`, ... (lower case). */
   readonly headers: Readonly<Record<string, string>>;
   /**
    * Further credential headers whose name may repeat, one line each:

@@ -323,8 +323,7 @@ function requestBytes(target: ApiTarget, request: HttpRequest): Uint8Array {
   const { body } = request;
   const head = requestHead(request.method ?? "GET", `${target.basePath}${request.path}`, [
     ["host", hostHeader(target)],
-    ["accept-encoding", "gzip"],
-    ...Object.entries(target.headers),
+    ...Object.entries({ "accept-encoding": "gzip", ...target.headers }),
     ...(target.repeatedHeaders ?? []),
     ...Object.entries(request.headers ?? {}),
     ...(body === undefined ? [] : [["content-length", `${Buffer.byteLength(body)}`] as const]),

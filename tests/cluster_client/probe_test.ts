@@ -49,6 +49,22 @@ Deno.test("probe() passes where all is well, over one connection", async () => {
   });
 });
 
+Deno.test("answers are asked for zipped, unless the kubeconfig says disable-compression", async () => {
+  await withApi(async (api) => {
+    for (
+      const [cluster, expected] of [[{}, "gzip"], [
+        { "disable-compression": true },
+        "identity",
+      ]] as const
+    ) {
+      const opened = await api.open({ cluster });
+      await opened.probe();
+      await opened.close();
+      assert.equal(api.requests.at(-1)!.headers["accept-encoding"], expected);
+    }
+  });
+});
+
 Deno.test("probe() names a refused connection", async () => {
   await withApi(async (api) => {
     await api.stop();
