@@ -50,6 +50,12 @@ const BODY_IDLE_MS = 30_000;
 /** The longest line of a watch, in characters: etcd holds at most 1.5 MiB an object. */
 const MAX_LINE = 16 << 20;
 const BUSY_TRIES = 3;
+/**
+ * A connection that is broken off before an answer is made anew so many times, after a pause in ms:
+ * load balancers do that when the server behind them restarts. client-go asks ten times, a second apart.
+ */
+const BROKEN_TRIES = 2;
+const BROKEN_MS = 500;
 /** The longest body of an error that is read, in bytes; a Status object is a few hundred. */
 const MAX_ERROR = 256 << 10;
 
@@ -298,7 +304,10 @@ export class ApiClient {
           ...(limits.fresh ? { fresh: true } : {}),
         });
       } catch (error) {
-        throw this.#translate(error);
+        const broken = error instanceof DialError && error.kind === "closed";
+        if (!broken || watching || tries > BROKEN_TRIES) throw this.#translate(error);
+        await this.#clock.sleep(BROKEN_MS, limits.signal);
+        continue;
       }
       if (response.status === 401 && !refreshed) {
         refreshed = true;

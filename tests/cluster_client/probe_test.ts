@@ -285,6 +285,43 @@ Deno.test("a busy server is asked again after its Retry-After", async () => {
   }
 });
 
+Deno.test("a connection broken off without an answer is made anew, a few times", async () => {
+  await withApi(async (api) => {
+    let breaks = 2;
+    let accepted = 0;
+    // Like a load balancer whose server has just gone: it accepts, and hangs up.
+    const sockets = new Set<net.Socket>();
+    const front = net.createServer((socket) => {
+      accepted++;
+      sockets.add(socket);
+      socket.on("error", () => {});
+      if (breaks-- > 0) {
+        socket.destroy();
+        return;
+      }
+      const up = net.connect(api.port, "127.0.0.1");
+      sockets.add(up);
+      up.on("error", () => {});
+      socket.pipe(up).pipe(socket);
+    });
+    await new Promise<void>((resolve) => front.listen(0, "127.0.0.1", resolve));
+    const { port } = front.address() as AddressInfo;
+    const server = { server: `https://127.0.0.1:${port}` };
+    try {
+      const cluster = await api.open({ cluster: server });
+      await cluster.probe();
+      await cluster.close();
+      assert.equal(accepted, 3);
+      breaks = Infinity;
+      assert.match((await failure(api, { cluster: server })).message, /ended in the TLS handshake/);
+      assert.equal(accepted, 6);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => front.close(() => resolve()));
+    }
+  });
+});
+
 Deno.test("one that is out of order is not waited for unless it says that it is not for long", async () => {
   for (const retryAfter of [undefined, "120", "tomorrow"]) {
     await withApi(async (api) => {
