@@ -74,6 +74,12 @@ const LAST_TRY_MS = 2000;
 const LINGER_MS = 5000;
 /** How long after the pod's end without a byte the reason may come, in ms. */
 const VERDICT_MS = 1000;
+/**
+ * How long the end of a program's output is kept back while an answer to it is awaited, and between
+ * two pieces of that answer, in ms (docs/decisions/0183).
+ */
+const ANSWER_MS = 1000;
+const PIECE_MS = 250;
 /** How long a program may take to read what came before a reset, in ms. */
 const FLUSH_MS = 2000;
 
@@ -100,6 +106,10 @@ export class Connection implements StreamEvents {
   #sentAny = false;
   #gotAny = false;
   #localEnded = false;
+  /** The pod has not said anything yet, or not since the program's last bytes. */
+  #awaits = true;
+  /** Something has come since the end of the program's output was last thought of. */
+  #heard = false;
   #podEnded = false;
   /** The stream is over; what is left is to write out and close. */
   #over = false;
@@ -108,6 +118,7 @@ export class Connection implements StreamEvents {
   /** Lets go who waits for a write on a stream that is over. */
   #left: (() => void) | undefined;
   #timers: (() => void)[] = [];
+  #cancelLook: (() => void) | undefined;
 
   constructor(local: AcceptedConn, host: ConnectionHost) {
     this.#local = local;
@@ -237,10 +248,10 @@ export class Connection implements StreamEvents {
     for (const bytes of this.#early) {
       const buffer = new Uint8Array(HEAD_ROOM + bytes.length);
       buffer.set(bytes, HEAD_ROOM);
-      this.#sentAny = true;
+      this.#sentAny = this.#awaits = true;
       void stream.send(buffer, bytes.length);
     }
-    if (this.#localEnded) stream.end();
+    if (this.#localEnded) this.#endOutput(stream);
     this.#resume?.();
   }
 
@@ -312,7 +323,7 @@ export class Connection implements StreamEvents {
           // Held: kept in #early for whatever pod it will be.
           if (this.#earlyBytes >= EARLY_LIMIT) await this.#attached();
         } else {
-          this.#sentAny = true;
+          this.#sentAny = this.#awaits = true;
           const sent = stream.send(buffer, count);
           if (sent !== undefined) {
             if (writing !== undefined) await this.#writtenOrLeft(writing);
@@ -337,7 +348,24 @@ export class Connection implements StreamEvents {
     }
     this.#localEnded = true;
     if (this.#over) return this.#finishIfWritten();
-    this.#stream?.end();
+    if (this.#stream !== undefined) this.#endOutput(this.#stream);
+  }
+
+  /**
+   * Tells the pod's side that the program's output has ended. containerd ends a connection a second
+   * after that, whatever the pod still sends: so an answer that is awaited comes first.
+   */
+  #endOutput(stream: LinkStream): void {
+    if (!this.#awaits || this.#podEnded) return stream.end();
+    this.#heard = false;
+    let left = ANSWER_MS / PIECE_MS;
+    const look = () => {
+      if (this.#heard || this.#down.busy) left = 2;
+      this.#heard = false;
+      if (this.#podEnded || --left === 0) stream.end();
+      else this.#cancelLook = this.#host.clock.after(PIECE_MS, look);
+    };
+    this.#cancelLook = this.#host.clock.after(PIECE_MS, look);
   }
 
   #keepEarly(buffer: Uint8Array, count: number): void {
@@ -382,6 +410,8 @@ export class Connection implements StreamEvents {
       this.#host.answered();
       this.#forgetEarly();
     }
+    this.#awaits = false;
+    this.#heard = true;
     this.#turns.down(bytes);
     this.#tap?.down(bytes);
     this.#host.addDown(bytes.length);
@@ -394,6 +424,7 @@ export class Connection implements StreamEvents {
 
   end(): void {
     this.#podEnded = true;
+    if (this.#localEnded) this.#stream?.end();
     this.#down.flush();
     if (this.#gotAny) {
       if (!this.#down.busy) this.#written();
@@ -511,6 +542,7 @@ export class Connection implements StreamEvents {
   }
 
   #cancelTimers(): void {
+    this.#cancelLook?.();
     for (const cancel of this.#timers.splice(0)) cancel();
   }
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { echo, failing, GONE, named, REFUSED, RESET } from "./peer.ts";
+import type { Pod } from "./peer_link.ts";
 import { text } from "./wire.ts";
 import { echoes, endpoint, until, withBed } from "./support.ts";
 
@@ -260,5 +261,44 @@ Deno.test("TunnelEngine refreshes refused credentials once", async () => {
     client.close();
     await own.close();
     assert.equal(refreshed, 1);
+  });
+});
+
+/**
+ * Thinks for a while, then sends for a while. As containerd does, the connection ends a second after
+ * the client's end of output, of which the program hears nothing.
+ */
+const slowAnswer: Pod = async (stream) => {
+  let endsAt = Infinity;
+  void (async () => {
+    while (await stream.read() !== null);
+    endsAt = performance.now() + 1000;
+  })();
+  for (let tick = 0; tick < 26 && performance.now() < endsAt && !stream.gone; tick++) {
+    if (tick >= 6) await stream.write("x".repeat(1000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await stream.end();
+};
+
+for (const [asks, question] of [["asks and", "all of it\n"], ["only", ""]] as const) {
+  Deno.test(`A program that ${asks} ends its output gets what takes longer than the second there is`, async () => {
+    await withBed({ pods: { a: slowAnswer } }, async ({ connect }) => {
+      const client = await connect();
+      await client.write(question);
+      await client.end();
+      assert.equal((await client.rest(10_000)).length, 20_000);
+    });
+  });
+}
+
+Deno.test("A program that has its answer is ended at once", async () => {
+  await withBed({ pods: { a: echo } }, async ({ connect, engine, peer }) => {
+    const client = await connect();
+    await echoes(client, "all of it");
+    client.close();
+    const [link] = peer.links;
+    await until(() => link!.seen.includes("DATA 3 0 FIN"), "its end is passed on", 200);
+    await until(() => engine.stats().streams === 0, "it is over");
   });
 });

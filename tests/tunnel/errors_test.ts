@@ -52,6 +52,23 @@ const TEXTS: [text: string, fault: TunnelFault, nothingDelivered: boolean][] = [
     "pod_gone",
     true,
   ],
+  // containerd after 2.3 tries the pod's addresses, too (sandbox_portforward_linux.go, dialPodIPs).
+  [`${CONTAINERD}dial tcp 10.244.0.7:80: connect: connection refused`, "refused", true],
+  [
+    `${CONTAINERD}dial tcp 10.244.0.7:80: i/o timeout\ndial tcp [fd00::7]:80: connect: no route to host`,
+    "timeout",
+    true,
+  ],
+  [
+    `${CONTAINERD}IPv4: dial tcp4 127.0.0.1:80: connect: connection refused IPv6: dial tcp6 [::1]:80: connect: connection refused`,
+    "refused",
+    true,
+  ],
+  [
+    `${POD}failed to execute portforward for "5c6e" port 80: readfrom tcp4 127.0.0.1:4->127.0.0.1:80: read: connection reset by peer`,
+    "reset",
+    false,
+  ],
   // CRI-O 1.20 to 1.36.
   [`${CRIO}dialing 80: dial tcp4 127.0.0.1:80: connect: connection refused`, "refused", true],
   [
