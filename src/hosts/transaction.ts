@@ -18,13 +18,7 @@ import {
 } from "./journal.ts";
 import { HostsLock } from "./lock.ts";
 import { type HostsPlace, MAX_HOSTS_BYTES } from "./place.ts";
-import {
-  missingError,
-  readError,
-  RENAME_CANNOT,
-  replaceByRename,
-  writeError,
-} from "./replace.ts";
+import { missingError, readError, RENAME_CANNOT, replaceByRename, writeError } from "./replace.ts";
 import { checkWay } from "./way.ts";
 
 /** How long a held lock is waited for, in ms. */

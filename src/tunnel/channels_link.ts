@@ -215,6 +215,7 @@ export class ChannelsLink implements Link {
    * the pod still sends is taken until it has been silent for LINGER_MS.
    */
   #end(): void {
+    if (this.#endedAt > Number.NEGATIVE_INFINITY) return;
     this.#endedAt = this.#options.clock.monotonic();
     this.#linger();
   }
