@@ -56,6 +56,8 @@ export class LinkDialer {
   readonly #missing = new Map<string, { readonly verb: Verb; readonly until: number }>();
   /** Until when a way is the last choice, by server and way. */
   readonly #mute = new Map<string, number>();
+  /** Ways over which something has come, by server and way: a loss there is the network's. */
+  readonly #proven = new Set<string>();
 
   constructor(options: LinkDialerOptions) {
     this.#options = options;
@@ -126,9 +128,12 @@ export class LinkDialer {
       if (forbidden.some((one) => one.verb === verbOf(kind))) continue;
       for (;;) {
         try {
-          const link = await this.#dialOne(kind, target, pod, port, (closed) => {
-            if (closed.mute) this.#wasMute(server, kind);
-            onClosed(closed);
+          const link = await this.#dialOne(kind, target, pod, port, {
+            onHeard: () => void this.#proven.add(`${server} ${kind}`),
+            onClosed: (closed) => {
+              if (closed.mute) this.#wasMute(server, kind);
+              onClosed(closed);
+            },
           }, signal);
           for (const { verb } of forbidden) {
             this.#missing.set(place, { verb, until: now + RELEARN_MS });
@@ -190,6 +195,7 @@ export class LinkDialer {
 
   /** Accepted, and then broken off: some proxies pass on no more than the answer. */
   #wasMute(server: string, kind: TransportKind): void {
+    if (this.#proven.has(`${server} ${kind}`)) return;
     this.#options.log.debug("Port-forward transport broken off at once", { server, kind });
     this.#mute.set(`${server} ${kind}`, this.#options.clock.monotonic() + MUTE_MS);
     if (this.#learnt?.server === server && this.#learnt.kind === kind) this.#learnt = undefined;
@@ -210,7 +216,7 @@ export class LinkDialer {
     target: ApiTarget,
     pod: PodRef,
     port: number,
-    onClosed: (link: Link) => void,
+    { onHeard, onClosed }: { onHeard: () => void; onClosed: (link: Link) => void },
     signal: AbortSignal,
   ): Promise<Link> {
     const { clock, log, readSize, holdSize, stallMs } = this.#options;
@@ -230,6 +236,7 @@ export class LinkDialer {
         rest,
         clock,
         log,
+        onHeard,
         onClosed,
         readSize,
         holdSize,

@@ -40,6 +40,8 @@ export interface SpdyLinkOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Called once, when the link is closed. */
+  /** Called once, with the first that comes over the link. */
+  readonly onHeard?: () => void;
   readonly onClosed: (link: Link) => void;
   /** Size of a read buffer, in bytes. */
   readonly readSize: number;
@@ -110,7 +112,10 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
       parse: (bytes) => this.#carrier.open(bytes),
       now: () => this.now(),
       heard: (now) => {
-        this.#heardAny = true;
+        if (!this.#heardAny) {
+          this.#heardAny = true;
+          options.onHeard?.();
+        }
         this.#health.heard(now);
       },
     });

@@ -523,6 +523,22 @@ Deno.test("A way that is accepted and then broken off is the last choice for ten
   });
 });
 
+Deno.test("A way that has worked keeps its rank when a link is broken off at once", async () => {
+  let broken = 0;
+  await withBed({
+    pods: { a: echo },
+    answer: (request) => broken-- > 0 && request.startsWith("POST") ? SPDY_ACCEPTED : undefined,
+  }, async ({ connect, engine, peer }) => {
+    await echoes(await connect(), "first");
+    for (const link of [...peer.links]) link.close();
+    await until(() => engine.stats().links === 0, "there is no link");
+    broken = 3;
+    await echoes(await connect(), "later");
+    assert.deepEqual(peer.requests.map((one) => one.slice(0, 4)), Array(5).fill("POST"));
+    assert.equal(engine.stats().transport, "spdy");
+  });
+});
+
 Deno.test("Where every way is accepted and broken off, none is tried without end", async () => {
   const { log, reasons } = reasonsLogged();
   await withBed({
