@@ -1,11 +1,11 @@
 /**
  * What this process sees as its machine: the network, the folder of the hosts
- * file and its file system. Two that differ are in different containers or
- * namespaces; a HOME both have does not make one's names and listeners the
- * other's. Equal where the system does not tell.
+ * file, and whether that file is mounted there by itself. Two that differ are in
+ * different containers or namespaces; a HOME both have does not make one's names
+ * and listeners the other's. Equal where the system does not tell.
  */
 export function machineView(): string {
-  return [networkNamespace(), placeOf("/etc"), deviceOf("/etc/hosts")].join(" ");
+  return [networkNamespace(), placeOf("/etc"), isMountedApart("/etc/hosts", "/etc")].join(" ");
 }
 
 function networkNamespace(): string {
@@ -26,10 +26,14 @@ function placeOf(path: string): string {
   }
 }
 
-function deviceOf(path: string): string {
+/**
+ * Not the device by its number: in an overlay that is another one once the file
+ * has been edited (the kernel's filesystems/overlayfs, "Inode properties").
+ */
+function isMountedApart(path: string, folder: string): boolean {
   try {
-    return `${Deno.statSync(path).dev}`;
+    return Deno.statSync(path).dev !== Deno.statSync(folder).dev;
   } catch {
-    return "";
+    return false;
   }
 }
