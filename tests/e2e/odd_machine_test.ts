@@ -57,13 +57,18 @@ e2e("a second HOME of one user is refused while the first has a session", async 
     box.czctl(args, { env: { KUBECONFIG: cluster.kubeconfig, HOME: `${box.home}/other` } });
   await scene.done("teleport", "ns", ns);
   const during = await box.hostsText();
+  const first = (await box.pidsOf("czfwd")).length;
   assert.match((await other("doctor")).stdout, /hosts file +Another czfwd of this user/);
   assert.equal((await other("status")).code, 0);
   const refused = await other("teleport", "ns", ns);
   assert.equal(refused.code, 1, refused.stdout);
   assert.match(refused.stderr, /^error: Cannot edit \/etc\/hosts: another czfwd of this user/m);
   assert.match(refused.stderr, /killall czfwd/);
-  for (const close of [["teleport", "--clean"], ["session", "close"], ["stop"]]) {
+  await until(
+    "the second one's has ended",
+    async () => (await box.pidsOf("czfwd")).length === first,
+  );
+  for (const close of [["teleport", "--clean"], ["stop"]]) {
     const nothing = await other(...close);
     assert.equal(nothing.code, 1, `${close.join(" ")} has cleaned nothing up`);
     assert.match(nothing.stderr, /^error: Cannot edit \/etc\/hosts: another czfwd .*\n.*killall/m);
