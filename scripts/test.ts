@@ -14,8 +14,8 @@ import { sayStep, saySummary } from "./report.ts";
 const ALONE = new Set(["e2e", "scale", "bench", "soak"]);
 /** The longest begin first, so that none is left over alone at the end. */
 const LONG = ["hosts", "tunnel", "cluster", "cluster_client", "property"];
-/** How many of the other suites run at once; the CI machine has two cores. */
-const AT_ONCE = 2;
+/** How many of the other suites run at once: on two cores, because all of them wait a good deal. */
+const AT_ONCE = 3;
 const SUITE_LIMIT_MS = 20 * 60_000;
 
 await runScript(async () => {
