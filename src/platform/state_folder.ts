@@ -63,6 +63,8 @@ function check(path: string, isFolder: boolean, uid: number | undefined, base: s
       hint: `Move it away: mv ${path} ${path}.old`,
     });
   }
+  // That one is root's and everybody's.
+  if (!isFolder && info.isCharDevice) return;
   // Root is stopped by neither.
   if (uid === undefined || uid === 0) return;
   if (info.uid !== null && info.uid !== uid) {
