@@ -7,8 +7,8 @@ import { report } from "./report.ts";
 /** Runs one command line of `czctl`; resolves with the exit code. */
 export async function runCli(argv: readonly string[]): Promise<number> {
   const line = readCommandLine(argv);
-  // What takes its time, or holds a program.
-  if (line.args[0] === "teleport" || line.args[0] === "run") lookForNohup();
+  // Only what holds a program lives long enough for its terminal to be closed.
+  if (line.program !== undefined) lookForNohup();
   return await runCommandLine(line.args, realContext(line.program));
 }
 

@@ -21,8 +21,7 @@ export interface DiscoverScope {
 export interface DiscoveryListener {
   /** The whole picture, first once it is complete and then after every change (coalesced). Keys: `serviceKey`. */
   onChange(services: ReadonlyMap<string, ClusterService>): void;
-  /** Called when it changes. */
-  /** `hint`: what the user has to do; absent where it heals by itself. */
+  /** Called when it changes. `hint`: what the user has to do; absent where it heals by itself. */
   onHealth?(
     health: { readonly reachable: boolean; readonly reason?: string; readonly hint?: string },
   ): void;

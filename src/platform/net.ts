@@ -25,6 +25,17 @@ export async function writeAll(conn: ByteConn, bytes: Uint8Array): Promise<void>
   for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
 }
 
+/** Reads exactly that many bytes; undefined when the far end's output ends before. */
+export async function readExactly(conn: ByteConn, count: number): Promise<Uint8Array | undefined> {
+  const bytes = new Uint8Array(count);
+  for (let have = 0; have < count;) {
+    const read = await conn.read(bytes.subarray(have));
+    if (read === 0) return undefined;
+    have += read;
+  }
+  return bytes;
+}
+
 /** A TCP connection that can still become a TLS one. */
 export interface TcpConn extends ByteConn {
   /**

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { isIPv4 } from "node:net";
-import { type ByteConn, writeAll } from "./net.ts";
+import { type ByteConn, readExactly, writeAll } from "./net.ts";
 import { DialError, hostPort } from "./tcp.ts";
 
 /** The longest answer to CONNECT taken, in bytes. */
@@ -89,11 +89,7 @@ async function socksConnect(
 }
 
 async function take(conn: ByteConn, count: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(count);
-  for (let have = 0; have < count;) {
-    const read = await conn.read(bytes.subarray(have));
-    if (read === 0) throw new DialError("proxy", "the proxy closed the connection");
-    have += read;
-  }
+  const bytes = await readExactly(conn, count);
+  if (bytes === undefined) throw new DialError("proxy", "the proxy closed the connection");
   return bytes;
 }

@@ -1,5 +1,12 @@
 import { randomBytes } from "node:crypto";
-import { type ByteConn, connectTcp, listenTcp, type TcpConn, writeAll } from "./net.ts";
+import {
+  type ByteConn,
+  connectTcp,
+  listenTcp,
+  readExactly,
+  type TcpConn,
+  writeAll,
+} from "./net.ts";
 
 /** What the right side says first: any program of this machine can connect to the other. */
 const WORD = 32;
@@ -52,8 +59,8 @@ async function acceptWith(
   const look = async (conn: ByteConn) => {
     others.add(conn);
     try {
-      const said = await take(conn, word.length);
-      if (!said.every((byte, at) => byte === word[at])) return conn.close();
+      const said = await readExactly(conn, word.length);
+      if (!said?.every((byte, at) => byte === word[at])) return conn.close();
       others.delete(conn);
       resolve(conn);
     } catch {
@@ -70,16 +77,6 @@ async function acceptWith(
   } finally {
     for (const conn of others) conn.close();
   }
-}
-
-async function take(conn: ByteConn, count: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(count);
-  for (let have = 0; have < count;) {
-    const read = await conn.read(bytes.subarray(have));
-    if (read === 0) throw new Error("The connection ended");
-    have += read;
-  }
-  return bytes;
 }
 
 /** Until both have ended, or one has broken. */

@@ -39,9 +39,9 @@ export interface SpdyLinkOptions {
   readonly rest: Uint8Array;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Called once, when the link is closed. */
   /** Called once, with the first that comes over the link. */
   readonly onHeard?: () => void;
+  /** Called once, when the link is closed. */
   readonly onClosed: (link: Link) => void;
   /** Size of a read buffer, in bytes. */
   readonly readSize: number;
@@ -52,7 +52,7 @@ export interface SpdyLinkOptions {
 }
 
 /** One that ends this soon without a word was never carried to the pod, in ms: real servers answer each stream. */
-const MUTE_MS = 1000;
+const AT_ONCE_MS = 1000;
 /** A link whose connection has taken nothing for this long takes no new streams, in ms. */
 const STUCK_MS = 500;
 /** Bytes for connections given up that a link may bring within a second before it is left. */
@@ -336,7 +336,7 @@ export class SpdyLink implements SpdyHost, FrameSink, CarrierSink {
 
   #brokenOff(reason: string, cause?: unknown): void {
     this.mute = this.state === "open" && !this.#heardAny &&
-      this.now() - this.#openedAt < MUTE_MS;
+      this.now() - this.#openedAt < AT_ONCE_MS;
     this.#lost(reason, cause);
   }
 
